@@ -1,0 +1,1 @@
+//! What every HTTP door shares: problems, credentials, client addresses, limits.

@@ -1,0 +1,1 @@
+//! Inputs: each turns one outside protocol into publications.

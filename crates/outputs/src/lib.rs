@@ -1,0 +1,1 @@
+//! Outputs: each turns publications into one outside protocol.

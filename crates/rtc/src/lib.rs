@@ -1,0 +1,1 @@
+//! One WebRTC peer connection: SDP, ICE, DTLS, SRTP, SCTP.

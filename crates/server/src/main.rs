@@ -1,0 +1,3 @@
+//! The program `inver`.
+
+fn main() {}

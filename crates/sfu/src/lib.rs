@@ -1,0 +1,1 @@
+//! The data plane: routers, receivers, forwarders. No I/O.

@@ -1,0 +1,18 @@
+//! One thread that owns sockets, peer connections and routers.
+//!
+//! A shard is the whole data plane of one core: a UDP socket and a TCP listener on one port
+//! number, the peer connections that were placed on it and the routers of the publishers among
+//! them. Doors and the control plane reach it through [`Link`]; values cross, handles do not.
+//! It knows sessions and sources by number only, never rooms, names or rights.
+
+mod api;
+mod snapshot;
+
+pub use api::{
+    Answer, ClientHint, CloseReason, DataForwarding, Error, Event, IceFragment, LayerSelection,
+    Publish, Subscribe, TrackInfo, Warning,
+};
+pub use snapshot::{
+    DELAY_BUCKETS, DelayHistogram, LayerStats, SessionStats, Snapshot, SourceStats, Totals,
+    TrackStats,
+};

@@ -1,0 +1,1 @@
+//! Signalling: the control API and its event stream.
