@@ -3,6 +3,22 @@
 //! Pure data: parsing, printing and JSON shapes. It never performs I/O, never reads a clock and
 //! knows nothing of media.
 
+mod api;
+mod events;
 mod ids;
+mod requests;
+mod timestamp;
 
-pub use ids::{SessionId, SourceId};
+pub use api::{
+    CloseCause, Direction, Door, Layer, MediaKind, Participant, Publication, Room, RoomKind,
+    Session, SessionState, SessionStats, Transport, Warning, WarningKind,
+};
+pub use events::{ApiEvent, RoomEvent};
+pub use ids::{
+    KeyId, MAX_NAME, NameError, ParticipantId, RESERVED_ROOMS, RoomId, SessionId, SourceId,
+};
+pub use requests::{
+    CreateKey, CreateRoom, CreateToken, CreatedKey, CreatedToken, IceServer, Key, KeyList,
+    ParticipantList, Problem, RoomList, ServerInfo,
+};
+pub use timestamp::Timestamp;
