@@ -1,3 +1,7 @@
-//! Runs the project's tasks.
+//! Runs the project's tasks: `cargo xtask test` and its parts.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    inver_xtask::run()
+}
