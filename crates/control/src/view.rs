@@ -1,0 +1,155 @@
+//! The state as the control API shows it.
+
+use inver_proto::{
+    Direction, Participant, ParticipantId, Publication, Room, RoomId, Session, SessionId,
+    SessionStats, SourceId, Transport,
+};
+
+use crate::state::{ParticipantState, RoomState, SessionState, Source};
+use crate::{Control, Refusal, rooms::no_room};
+
+/// What the data plane measured of one session.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SessionFigures {
+    /// Live figures.
+    pub stats: SessionStats,
+    /// Address and port that media comes from or goes to.
+    pub remote: Option<String>,
+    /// What carries the media.
+    pub transport: Option<Transport>,
+}
+
+/// What the data plane measured, looked up while a view is made.
+pub trait Figures {
+    /// One session's figures.
+    fn session(&self, session: SessionId) -> Option<SessionFigures>;
+
+    /// What arrives at a source, one per track.
+    fn publications(&self, source: SourceId) -> Vec<Publication>;
+}
+
+/// No figures: for views of the state alone.
+impl Figures for () {
+    fn session(&self, _: SessionId) -> Option<SessionFigures> {
+        None
+    }
+
+    fn publications(&self, _: SourceId) -> Vec<Publication> {
+        Vec::new()
+    }
+}
+
+impl Control {
+    /// All rooms, by name.
+    pub fn rooms(&self, figures: &dyn Figures) -> Vec<Room> {
+        self.rooms
+            .values()
+            .map(|room| self.view(room, figures))
+            .collect()
+    }
+
+    /// One room.
+    pub fn room(&self, room: &RoomId, figures: &dyn Figures) -> Result<Room, Refusal> {
+        let state = self.rooms.get(room).ok_or_else(|| no_room(room))?;
+        Ok(self.view(state, figures))
+    }
+
+    /// Rooms with media now, and viewers in all rooms.
+    pub fn totals(&self) -> (u32, u32) {
+        self.rooms.values().fold((0, 0), |(live, viewers), room| {
+            (live + u32::from(room.live), viewers + room.viewers)
+        })
+    }
+
+    fn view(&self, room: &RoomState, figures: &dyn Figures) -> Room {
+        let sources = || room.sources.iter().filter_map(|id| self.sources.get(id));
+        let participants = room.participants.iter();
+        let participants = participants.filter_map(|(id, who)| self.who(id, who, figures));
+        Room {
+            id: room.id.clone(),
+            kind: room.kind,
+            number: room.number,
+            keyed: room.keyed,
+            configured: room.configured,
+            live: room.live,
+            viewers: room.viewers,
+            created_at: room.created_at,
+            live_since: room.live_since,
+            participants: participants.collect(),
+            warnings: sources()
+                .flat_map(|source| source.warnings.iter().cloned())
+                .collect(),
+        }
+    }
+
+    /// `None` for a participant that viewers wait for and that is not here.
+    fn who(
+        &self,
+        id: &ParticipantId,
+        who: &ParticipantState,
+        figures: &dyn Figures,
+    ) -> Option<Participant> {
+        let taken = |source: &SourceId| self.sources.get(source).is_some_and(Source::is_taken);
+        let source = who.source.filter(taken);
+        if source.is_none() && who.sessions.is_empty() {
+            return None;
+        }
+        let sessions = who.sessions.iter().filter_map(|id| self.sessions.get(id));
+        Some(Participant {
+            id: id.clone(),
+            publishing: source.is_some(),
+            sessions: sessions
+                .map(|session| self.session_view(session, figures))
+                .collect(),
+            publications: source
+                .map(|id| figures.publications(id))
+                .unwrap_or_default(),
+        })
+    }
+
+    fn session_view(&self, session: &SessionState, figures: &dyn Figures) -> Session {
+        let measured = figures.session(session.id).unwrap_or_default();
+        let state = self.session_state(session.id);
+        Session {
+            id: session.id,
+            participant: session.participant.clone(),
+            door: session.door,
+            direction: session.direction,
+            state: state.unwrap_or(inver_proto::SessionState::Connecting),
+            since: session.since,
+            remote: measured.remote.or_else(|| session.remote.clone()),
+            user_agent: session.user_agent.clone(),
+            transport: measured.transport,
+            stats: measured.stats,
+        }
+    }
+
+    /// The source that a session feeds or gets.
+    pub fn source_of(&self, session: SessionId) -> Option<SourceId> {
+        self.sessions.get(&session).map(|session| session.source)
+    }
+
+    /// Sessions by direction and whether they are connected, for the metrics.
+    pub fn session_counts(&self) -> SessionCounts {
+        let mut counts = SessionCounts::default();
+        for session in self.sessions.values() {
+            match session.direction {
+                _ if session.half_open => counts.connecting += 1,
+                Direction::Publish => counts.publishing += 1,
+                Direction::Subscribe => counts.subscribing += 1,
+            }
+        }
+        counts
+    }
+}
+
+/// How many sessions there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SessionCounts {
+    /// Not connected yet, either direction.
+    pub connecting: usize,
+    /// Connected publishers.
+    pub publishing: usize,
+    /// Connected viewers.
+    pub subscribing: usize,
+}
