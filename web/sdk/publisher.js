@@ -1,0 +1,258 @@
+/**
+ * Publishing over WHIP (RFC 9725).
+ *
+ * Owns: the transceivers of one publication. Never opens devices; see `sources.js`.
+ * @module
+ */
+
+import { Client } from "./client.js";
+import { encodingsOf, preferCodec } from "./codecs.js";
+import { ErrorCode, MediaError } from "./errors.js";
+import { withFormatParameters } from "./sdp.js";
+import { StatsReader } from "./stats.js";
+
+/** States of a `WhipPublisher`. */
+export const PublisherState = Object.freeze({
+  Idle: "idle",
+  Connecting: "connecting",
+  Live: "live",
+  Reconnecting: "reconnecting",
+  Error: "error",
+  Closed: "closed",
+});
+
+/** @typedef {typeof PublisherState[keyof typeof PublisherState]} PublisherStateValue */
+
+/** Events of a `WhipPublisher`. */
+export const PublisherEvent = Object.freeze({
+  StateChanged: "stateChanged",
+  StatsUpdated: "statsUpdated",
+  Retrying: "retrying",
+  Failed: "failed",
+});
+
+/**
+ * @typedef {object} PublisherEvents
+ * @property {{ state: PublisherStateValue, previous: PublisherStateValue }} stateChanged
+ * @property {import("./stats.js").PublisherStats} statsUpdated
+ * @property {{ error: import("./errors.js").InverError, wait: number }} retrying
+ * @property {import("./errors.js").InverError} failed
+ */
+
+/**
+ * @typedef {object} VideoOptions
+ * @property {string} [codec] One of `VideoCodec`; the browser's choice where not given.
+ * @property {number} [maxBitrate] Bits per second of the full picture.
+ * @property {number} [maxFramerate]
+ * @property {boolean} [simulcast]
+ * @property {string} [scalabilityMode]
+ * @property {"motion" | "detail" | "text"} [contentHint]
+ * @property {RTCDegradationPreference} [degradationPreference]
+ */
+
+/**
+ * @typedef {object} AudioOptions
+ * @property {number} [maxBitrate] Bits per second.
+ * @property {boolean} [stereo]
+ */
+
+/**
+ * @typedef {import("./client.js").ClientOptions & { video?: VideoOptions, audio?: AudioOptions, data?: boolean }} PublisherOptions
+ * `data` opens a data channel whose messages the server hands to viewers that have data channels.
+ */
+
+/**
+ * Sends a `MediaStream` to a WHIP endpoint.
+ *
+ * ```js
+ * const publisher = new WhipPublisher("https://example.com/whip/studio", stream, { token });
+ * publisher.on(PublisherEvent.StateChanged, ({ state }) => console.log(state));
+ * await publisher.start();
+ * ```
+ * @extends {Client<PublisherEvents>}
+ */
+export class WhipPublisher extends Client {
+  #stream;
+  #video;
+  #audio;
+  #withData;
+  #reader = new StatsReader();
+  /** @type {import("./stats.js").PublisherStats | undefined} */
+  #stats;
+  /** @type {RTCDataChannel | undefined} */
+  #data;
+
+  /**
+   * @param {string | URL} endpoint
+   * @param {MediaStream} stream At most one audio and one video track are sent. The tracks stay the caller's to stop.
+   * @param {PublisherOptions} [options]
+   */
+  constructor(endpoint, stream, options = {}) {
+    super("whip", endpoint, options);
+    this.#stream = stream;
+    this.#video = { ...options.video };
+    this.#audio = { ...options.audio };
+    this.#withData = options.data ?? false;
+  }
+
+  /** @returns {PublisherStateValue} */
+  get state() {
+    return /** @type {PublisherStateValue} */ (this.currentState);
+  }
+
+  /** The last sample. */
+  get stats() {
+    return this.#stats;
+  }
+
+  /** What is sent. */
+  get stream() {
+    return this.#stream;
+  }
+
+  /**
+   * Puts another track in the place of one of its kind, without a new session.
+   * @param {MediaStreamTrack} track
+   * @returns {Promise<void>}
+   */
+  async replaceTrack(track) {
+    for (const old of this.#stream.getTracks()) {
+      if (old.kind === track.kind && old !== track) this.#stream.removeTrack(old);
+    }
+    this.#stream.addTrack(track);
+    if (track.kind === "video") this.#hint(track);
+    const sender = this.#senderOf(track.kind);
+    await sender?.replaceTrack(track);
+  }
+
+  /**
+   * Changes limits of the picture while live.
+   * @param {{ maxBitrate?: number, maxFramerate?: number }} limits
+   * @returns {Promise<void>}
+   */
+  async setVideoLimits(limits) {
+    Object.assign(this.#video, limits);
+    const sender = this.#senderOf("video");
+    if (!sender) return;
+    const parameters = sender.getParameters();
+    const wanted = encodingsOf(this.#video);
+    parameters.encodings.forEach((encoding, index) => {
+      const { maxBitrate, maxFramerate } = wanted[index] ?? {};
+      if (maxBitrate !== undefined) encoding.maxBitrate = maxBitrate;
+      if (maxFramerate !== undefined) encoding.maxFramerate = maxFramerate;
+    });
+    await sender.setParameters(parameters);
+  }
+
+  /**
+   * Sends a message to the viewers; dropped where the channel is not open.
+   * @param {string | ArrayBuffer} message
+   * @returns {boolean} Whether it was sent.
+   */
+  send(message) {
+    if (this.#data?.readyState !== "open") return false;
+    if (typeof message === "string") this.#data.send(message);
+    else this.#data.send(message);
+    return true;
+  }
+
+  /** @param {string} kind */
+  #senderOf(kind) {
+    return this.peerConnection?.getTransceivers().find((one) => one.receiver.track.kind === kind)?.sender;
+  }
+
+  /** @param {MediaStreamTrack} track */
+  #hint(track) {
+    if (this.#video.contentHint && "contentHint" in track) track.contentHint = this.#video.contentHint;
+  }
+
+  /** @override @param {RTCPeerConnection} peer @protected */
+  prepare(peer) {
+    const audio = this.#stream.getAudioTracks()[0];
+    const video = this.#stream.getVideoTracks()[0];
+    if (!audio && !video) throw new MediaError(ErrorCode.MediaNotFound, "There is nothing to publish: the stream has no track.");
+    if (audio) {
+      const encodings = this.#audio.maxBitrate ? [{ maxBitrate: this.#audio.maxBitrate }] : undefined;
+      peer.addTransceiver(audio, { direction: "sendonly", streams: [this.#stream], ...(encodings && { sendEncodings: encodings }) });
+    }
+    if (video) this.#prepareVideo(peer, video);
+    if (this.#withData) this.#data = peer.createDataChannel("data");
+    this.#reader = new StatsReader();
+  }
+
+  /**
+   * @param {RTCPeerConnection} peer
+   * @param {MediaStreamTrack} track
+   */
+  #prepareVideo(peer, track) {
+    this.#hint(track);
+    const add = (/** @type {RTCRtpEncodingParameters[]} */ sendEncodings) =>
+      peer.addTransceiver(track, { direction: "sendonly", streams: [this.#stream], sendEncodings });
+    const encodings = encodingsOf(this.#video);
+    /** @type {RTCRtpTransceiver} */
+    let transceiver;
+    try {
+      transceiver = add(encodings);
+    } catch {
+      // Not every browser knows every scalability mode; the layers matter more.
+      transceiver = add(encodings.map((encoding) => ({ ...encoding, scalabilityMode: undefined })));
+    }
+    if (this.#video.codec) {
+      const preferred = preferCodec(RTCRtpSender.getCapabilities("video")?.codecs ?? [], this.#video.codec);
+      if (preferred.length === 0) {
+        throw new MediaError(ErrorCode.Unsupported, `This browser cannot send ${this.#video.codec}. Choose another codec.`);
+      }
+      transceiver.setCodecPreferences(preferred);
+    }
+    if (this.#video.degradationPreference) {
+      const parameters = transceiver.sender.getParameters();
+      parameters.degradationPreference = this.#video.degradationPreference;
+      transceiver.sender.setParameters(parameters).catch(() => {
+        // A hint only: the default keeps the picture moving.
+      });
+    }
+  }
+
+  /** @override @param {string} sdp @protected */
+  shapeOffer(sdp) {
+    return this.#audio.stereo ? withFormatParameters(sdp, "opus", { stereo: 1, "sprop-stereo": 1 }) : sdp;
+  }
+
+  /** @override @param {string} sdp @protected */
+  shapeAnswer(sdp) {
+    return this.#audio.stereo ? withFormatParameters(sdp, "opus", { stereo: 1 }) : sdp;
+  }
+
+  /** @override @protected */
+  onConnected() {
+    this.enter(PublisherState.Live);
+  }
+
+  /** @override @param {import("./errors.js").InverError} error @protected */
+  retries(error) {
+    // After a loss the server may still hold our old session for a moment, or not know a node's session any more.
+    if (this.everConnected && (error.code === ErrorCode.Taken || error.code === ErrorCode.NotFound)) return true;
+    return super.retries(error);
+  }
+
+  /** @override @param {import("./errors.js").InverError} error @param {number} wait @protected */
+  onWaiting(error, wait) {
+    this.enter(this.everConnected ? PublisherState.Reconnecting : PublisherState.Connecting);
+    this.emit(PublisherEvent.Retrying, { error, wait });
+  }
+
+  /** @override @param {string} state @param {string} previous @param {import("./errors.js").InverError} [error] @protected */
+  onState(state, previous, error) {
+    this.emit(PublisherEvent.StateChanged, {
+      state: /** @type {PublisherStateValue} */ (state),
+      previous: /** @type {PublisherStateValue} */ (previous),
+    });
+    if (error) this.emit(PublisherEvent.Failed, error);
+  }
+
+  /** @override @param {RTCStatsReport} report @param {number} at @protected */
+  onReport(report, at) {
+    this.#stats = this.#reader.readOutbound(report.values(), at);
+    this.emit(PublisherEvent.StatsUpdated, this.#stats);
+  }
+}
