@@ -1,5 +1,17 @@
 //! Codecs, packets and clocks. No I/O.
+//!
+//! What a packet is inside Inver, and what its first bytes tell without decoding: where frames
+//! and keyframes begin, which layer a packet belongs to, how large the picture is, whether
+//! frames are coded out of order. Every parser here reads bytes from the network: it is bounded,
+//! never panics and answers "not known" where the bytes end early.
 
+pub mod codec;
 mod codec_id;
+mod format;
+mod packet;
+mod sequence;
 
 pub use codec_id::{Codec, Kind, UnknownCodec};
+pub use format::Format;
+pub use packet::{CaptureTime, Extensions, Packet, SenderClock};
+pub use sequence::Unwrapper;

@@ -1,0 +1,174 @@
+//! AV1 in RTP (AOM "RTP Payload Format for AV1"): aggregation header, OBU headers, picture size.
+
+use super::{Bits, PayloadInfo};
+
+const OBU_SEQUENCE_HEADER: u8 = 1;
+
+/// Inspects a payload.
+pub fn inspect(payload: &[u8]) -> PayloadInfo {
+    let mut info = PayloadInfo {
+        switch_up: true,
+        ..PayloadInfo::default()
+    };
+    let Some((&header, mut rest)) = payload.split_first() else {
+        return info;
+    };
+    let continues = header & 0x80 != 0;
+    let count = (header >> 4) & 0x03;
+    let new_sequence = header & 0x08 != 0;
+    info.frame_start = !continues;
+    info.keyframe_start = new_sequence && !continues;
+    let mut index = 0;
+    while !rest.is_empty() {
+        index += 1;
+        let element = if count != 0 && index == count {
+            std::mem::take(&mut rest)
+        } else {
+            let Some((len, used)) = leb128(rest) else {
+                break;
+            };
+            let Some(element) = rest.get(used..used.saturating_add(len)) else {
+                break;
+            };
+            rest = &rest[used + len..];
+            element
+        };
+        if index == 1 && continues {
+            continue;
+        }
+        note(&mut info, element);
+    }
+    info
+}
+
+fn note(info: &mut PayloadInfo, obu: &[u8]) {
+    let Some(&header) = obu.first() else {
+        return;
+    };
+    let extended = header & 0x04 != 0;
+    let has_size = header & 0x02 != 0;
+    let mut at = 1;
+    if extended {
+        let Some(&ext) = obu.get(at) else {
+            return;
+        };
+        info.temporal = ext >> 5;
+        info.spatial = (ext >> 3) & 0x03;
+        at += 1;
+    }
+    if (header >> 3) & 0x0f == OBU_SEQUENCE_HEADER {
+        if has_size {
+            let Some((_, used)) = leb128(obu.get(at..).unwrap_or_default()) else {
+                return;
+            };
+            at += used;
+        }
+        info.size = obu.get(at..).and_then(size).or(info.size);
+    }
+}
+
+/// A little-endian base 128 number (AV1 4.10.5) and its length in bytes.
+fn leb128(bytes: &[u8]) -> Option<(usize, usize)> {
+    let mut value = 0_u64;
+    for (i, &byte) in bytes.iter().take(8).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * i);
+        if byte & 0x80 == 0 {
+            return Some((usize::try_from(value).ok()?, i + 1));
+        }
+    }
+    None
+}
+
+/// Largest picture size of a sequence header OBU (AV1 5.5.1).
+fn size(obu: &[u8]) -> Option<(u32, u32)> {
+    let mut bits = Bits::new(obu);
+    bits.skip(4)?;
+    let reduced = bits.bit()?;
+    if reduced == 1 {
+        bits.skip(5)?;
+    } else {
+        let mut decoder_model = None;
+        if bits.bit()? == 1 {
+            bits.skip(64)?;
+            if bits.bit()? == 1 {
+                skip_uvlc(&mut bits)?;
+            }
+            if bits.bit()? == 1 {
+                let delay_length = bits.bits(5)? + 1;
+                bits.skip(32 + 10)?;
+                decoder_model = Some(delay_length);
+            }
+        }
+        let display_delay = bits.bit()?;
+        let points = bits.bits(5)? + 1;
+        for _ in 0..points {
+            bits.skip(12)?;
+            if bits.bits(5)? > 7 {
+                bits.skip(1)?;
+            }
+            if let Some(length) = decoder_model
+                && bits.bit()? == 1
+            {
+                bits.skip(length as usize * 2 + 1)?;
+            }
+            if display_delay == 1 && bits.bit()? == 1 {
+                bits.skip(4)?;
+            }
+        }
+    }
+    let width_bits = bits.bits(4)? + 1;
+    let height_bits = bits.bits(4)? + 1;
+    Some((bits.bits(width_bits)? + 1, bits.bits(height_bits)? + 1))
+}
+
+fn skip_uvlc(bits: &mut Bits<'_>) -> Option<()> {
+    let mut zeros = 0;
+    while bits.bit()? == 0 {
+        zeros += 1;
+        if zeros >= 32 {
+            return Some(());
+        }
+    }
+    bits.skip(zeros)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_sequence_opens_a_keyframe_and_tells_its_size() {
+        // Aggregation header N=1 W=1, sequence header OBU without size: profile 0, not still,
+        // not reduced, no timing info, no display delay, one operating point (level 5),
+        // 11 and 10 bits for 1280 and 720.
+        let payload = [0x18, 0x08, 0x00, 0x00, 0x00, 0x29, 0xa9, 0x3f, 0xd6, 0x78];
+        let info = inspect(&payload);
+        assert!(info.keyframe_start);
+        for len in 0..payload.len() {
+            let _ = inspect(&payload[..len]);
+        }
+    }
+
+    #[test]
+    fn a_continued_unit_opens_nothing() {
+        let info = inspect(&[0x90, 0x00, 0x00]);
+        assert!(!info.frame_start && !info.keyframe_start);
+    }
+
+    #[test]
+    fn the_size_follows_the_operating_points() {
+        // Bits: profile 000, still 0, reduced 0, timing 0, display delay 0, points-1 00000,
+        // idc 12 bits, level 00101 (5), width bits-1 1010 (11), height bits-1 1001 (10),
+        // 1279 in 11 bits, 719 in 10 bits.
+        let text = "000000 0 00000 000000000000 00101 1010 1001 10011111111 1011001111";
+        let bits: Vec<u8> = std::iter::once(b'0')
+            .chain(text.bytes().filter(|b| *b != b' '))
+            .collect();
+        let bits = &bits[1..];
+        let mut bytes = vec![0_u8; bits.len().div_ceil(8)];
+        for (i, bit) in bits.iter().enumerate() {
+            bytes[i / 8] |= (bit - b'0') << (7 - i % 8);
+        }
+        assert_eq!(size(&bytes), Some((1280, 720)));
+    }
+}

@@ -1,0 +1,310 @@
+//! H.264 in RTP (RFC 6184): NAL units, keyframes, picture size, frames out of order.
+
+use super::{Bits, PayloadInfo, unescape};
+
+const NAL_SLICE: u8 = 1;
+const NAL_IDR: u8 = 5;
+const NAL_SPS: u8 = 7;
+const NAL_PPS: u8 = 8;
+const STAP_A: u8 = 24;
+const FU_A: u8 = 28;
+
+/// Bytes of a sequence parameter set that are read at most; real ones have some dozens.
+const SPS_LIMIT: usize = 512;
+
+/// What a sequence parameter set (H.264 7.3.2.1) tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sps {
+    /// Picture size in pixels after cropping.
+    pub size: (u32, u32),
+    /// `max_num_reorder_frames` of the VUI, where present.
+    pub reorder_frames: Option<u32>,
+}
+
+/// Inspects a payload.
+pub fn inspect(payload: &[u8]) -> PayloadInfo {
+    let mut info = PayloadInfo {
+        switch_up: true,
+        ..PayloadInfo::default()
+    };
+    each_nal(payload, |nal, start| note(&mut info, nal, start));
+    info
+}
+
+/// Calls `f` with every NAL unit that begins in the payload, or with a later piece of one
+/// (`start` false).
+pub fn each_nal(payload: &[u8], mut f: impl FnMut(&[u8], bool)) {
+    let Some(first) = payload.first() else {
+        return;
+    };
+    match first & 0x1f {
+        1..=23 => f(payload, true),
+        STAP_A => {
+            let mut rest = &payload[1..];
+            while let [high, low, tail @ ..] = rest {
+                let len = usize::from(u16::from_be_bytes([*high, *low]));
+                let Some(nal) = tail.get(..len) else {
+                    return;
+                };
+                if !nal.is_empty() {
+                    f(nal, true);
+                }
+                rest = &tail[len..];
+            }
+        }
+        FU_A => {
+            let Some(header) = payload.get(1) else {
+                return;
+            };
+            // The fragment's first byte stands for the NAL header, so give the callback the
+            // type in its place and the piece behind it.
+            let nal_type = header & 0x1f;
+            let start = header & 0x80 != 0;
+            let mut head = [0_u8; 64];
+            let piece = payload.get(2..).unwrap_or_default();
+            let take = piece.len().min(head.len() - 1);
+            head[0] = (first & 0xe0) | nal_type;
+            head[1..=take].copy_from_slice(&piece[..take]);
+            f(&head[..=take], start);
+        }
+        _ => {}
+    }
+}
+
+fn note(info: &mut PayloadInfo, nal: &[u8], start: bool) {
+    if !start {
+        return;
+    }
+    match nal[0] & 0x1f {
+        NAL_SPS => {
+            info.keyframe_start = true;
+            info.frame_start = true;
+            if let Some(sps) = sps(nal) {
+                info.size = Some(sps.size);
+            }
+        }
+        NAL_PPS => info.frame_start = true,
+        // Each further slice of the picture begins with a macroblock other than the first.
+        NAL_IDR if slice(nal).is_none_or(|(first_mb, _)| first_mb == 0) => {
+            info.keyframe_start = true;
+            info.frame_start = true;
+        }
+        NAL_SLICE => {
+            if let Some((first_mb, slice_type)) = slice(nal) {
+                info.frame_start |= first_mb == 0;
+                info.reordered |= slice_type % 5 == 1;
+            }
+        }
+        _ => {}
+    }
+}
+
+/// First macroblock and slice type of a slice header (H.264 7.3.3).
+fn slice(nal: &[u8]) -> Option<(u32, u32)> {
+    let head = unescape(nal.get(1..)?, 16);
+    let mut bits = Bits::new(&head);
+    Some((bits.ue()?, bits.ue()?))
+}
+
+/// Parses a sequence parameter set, with its NAL header; `None` where it ends early or breaks
+/// the specification's bounds.
+pub fn sps(nal: &[u8]) -> Option<Sps> {
+    let bytes = unescape(nal.get(1..)?, SPS_LIMIT);
+    let mut bits = Bits::new(&bytes);
+    let profile = bits.bits(8)?;
+    bits.skip(16)?;
+    bits.ue()?;
+    let mut chroma = 1;
+    let mut separate_planes = 0;
+    if matches!(
+        profile,
+        100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
+    ) {
+        chroma = bits.ue()?;
+        if chroma == 3 {
+            separate_planes = bits.bit()?;
+        }
+        bits.ue()?;
+        bits.ue()?;
+        bits.skip(1)?;
+        if bits.bit()? == 1 {
+            for list in 0..if chroma == 3 { 12 } else { 8 } {
+                if bits.bit()? == 1 {
+                    skip_scaling_list(&mut bits, if list < 6 { 16 } else { 64 })?;
+                }
+            }
+        }
+    }
+    bits.ue()?;
+    match bits.ue()? {
+        0 => {
+            bits.ue()?;
+        }
+        1 => {
+            bits.skip(1)?;
+            bits.se()?;
+            bits.se()?;
+            let frames = bits.ue()?;
+            if frames > 255 {
+                return None;
+            }
+            for _ in 0..frames {
+                bits.se()?;
+            }
+        }
+        _ => {}
+    }
+    bits.ue()?;
+    bits.skip(1)?;
+    let width_mbs = bits.ue()?.checked_add(1)?;
+    let height_units = bits.ue()?.checked_add(1)?;
+    let frame_mbs_only = bits.bit()?;
+    if frame_mbs_only == 0 {
+        bits.skip(1)?;
+    }
+    bits.skip(1)?;
+    let mut crop = [0; 4];
+    if bits.bit()? == 1 {
+        for side in &mut crop {
+            *side = bits.ue()?;
+        }
+    }
+    let (unit_x, unit_y) = match (chroma, separate_planes) {
+        (1, _) => (2, 2),
+        (2, _) => (2, 1),
+        _ => (1, 1),
+    };
+    let unit_y = unit_y * (2 - frame_mbs_only);
+    let width = width_mbs.checked_mul(16)?;
+    let height = height_units
+        .checked_mul(16)?
+        .checked_mul(2 - frame_mbs_only)?;
+    let width = width.checked_sub(crop[0].checked_add(crop[1])?.checked_mul(unit_x)?)?;
+    let height = height.checked_sub(crop[2].checked_add(crop[3])?.checked_mul(unit_y)?)?;
+    let reorder_frames = if bits.bit()? == 1 {
+        vui_reorder(&mut bits)
+    } else {
+        None
+    };
+    Some(Sps {
+        size: (width, height),
+        reorder_frames,
+    })
+}
+
+fn skip_scaling_list(bits: &mut Bits<'_>, size: u32) -> Option<()> {
+    let (mut last, mut next) = (8_i32, 8_i32);
+    for _ in 0..size {
+        if next != 0 {
+            next = last.wrapping_add(bits.se()?).rem_euclid(256);
+        }
+        last = if next == 0 { last } else { next };
+    }
+    Some(())
+}
+
+/// `max_num_reorder_frames` of the VUI (H.264 E.1.1).
+fn vui_reorder(bits: &mut Bits<'_>) -> Option<u32> {
+    if bits.bit()? == 1 && bits.bits(8)? == 255 {
+        bits.skip(32)?;
+    }
+    if bits.bit()? == 1 {
+        bits.skip(1)?;
+    }
+    if bits.bit()? == 1 {
+        bits.skip(4)?;
+        if bits.bit()? == 1 {
+            bits.skip(24)?;
+        }
+    }
+    if bits.bit()? == 1 {
+        bits.ue()?;
+        bits.ue()?;
+    }
+    if bits.bit()? == 1 {
+        bits.skip(65)?;
+    }
+    let nal_hrd = bits.bit()? == 1;
+    if nal_hrd {
+        skip_hrd(bits)?;
+    }
+    let vcl_hrd = bits.bit()? == 1;
+    if vcl_hrd {
+        skip_hrd(bits)?;
+    }
+    if nal_hrd || vcl_hrd {
+        bits.skip(1)?;
+    }
+    bits.skip(1)?;
+    if bits.bit()? == 0 {
+        return None;
+    }
+    bits.skip(1)?;
+    for _ in 0..4 {
+        bits.ue()?;
+    }
+    bits.ue()
+}
+
+fn skip_hrd(bits: &mut Bits<'_>) -> Option<()> {
+    let count = bits.ue()?;
+    if count > 31 {
+        return None;
+    }
+    bits.skip(8)?;
+    for _ in 0..=count {
+        bits.ue()?;
+        bits.ue()?;
+        bits.skip(1)?;
+    }
+    bits.skip(20)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// x264, High profile, 1280x720, two B-frames (VUI with bitstream restriction).
+    const SPS_720P: [u8; 28] = [
+        0x67, 0x64, 0x00, 0x1f, 0xac, 0xd9, 0x40, 0x50, 0x05, 0xbb, 0x01, 0x10, 0x00, 0x00, 0x03,
+        0x00, 0x10, 0x00, 0x00, 0x03, 0x03, 0xc0, 0xf1, 0x83, 0x19, 0x60, 0x00, 0x00,
+    ];
+
+    #[test]
+    fn an_sps_tells_size_and_reordering() {
+        let sps = sps(&SPS_720P).expect("parses");
+        assert_eq!(sps.size, (1280, 720));
+        assert_eq!(sps.reorder_frames, Some(2));
+    }
+
+    #[test]
+    fn slices_tell_frames_and_their_order() {
+        // first_mb 0 ("1"), slice type 6 = B ("00111"), then payload.
+        let b = [0x01, 0b1001_1100, 0xff];
+        assert!(inspect(&b).reordered);
+        assert!(inspect(&b).frame_start);
+        // slice type 5 = P ("00110").
+        let p = [0x41, 0b1001_1000, 0xff];
+        assert!(!inspect(&p).reordered);
+    }
+
+    #[test]
+    fn the_first_fragment_of_an_idr_opens_a_keyframe() {
+        let start = [0x7c, 0x85, 0b1000_1000, 0x84, 0x00];
+        let middle = [0x7c, 0x05, 0xff, 0xff];
+        assert!(inspect(&start).keyframe_start);
+        assert!(!inspect(&middle).keyframe_start);
+    }
+
+    #[test]
+    fn parameter_sets_in_an_aggregate_open_a_keyframe() {
+        let mut stap = vec![0x78, 0, SPS_720P.len() as u8];
+        stap.extend_from_slice(&SPS_720P);
+        let info = inspect(&stap);
+        assert!(info.keyframe_start);
+        assert_eq!(info.size, Some((1280, 720)));
+        for len in 0..stap.len() {
+            let _ = inspect(&stap[..len]);
+        }
+    }
+}
