@@ -1,5 +1,28 @@
 //! The shell: joins control, shards and the durable store into one handle for the doors.
+//!
+//! It owns the clock, the tasks and the files of the control plane. It decides nothing itself
+//! and never touches a packet.
 
+mod admin;
 mod api;
+mod config;
+mod figures;
+mod handle;
+mod media;
+mod run;
+mod secrets;
+mod sessions;
+mod store;
+mod watch;
 
 pub use api::{Client, Patched, Publish, SessionEvent, Started, Subscribe, Target};
+pub use config::Config;
+pub use handle::{Handle, OpenError};
+pub use inver_control::{
+    Action, Credentials, Grant, Origin, Policy, Refusal, RefusalKind, Scope, Secret, SessionCounts,
+    SessionToken,
+};
+pub use media::{Answering, Media};
+pub use secrets::SecretsError;
+pub use store::StoreError;
+pub use watch::{EventItem, EventReader, SessionWatch};

@@ -1,0 +1,318 @@
+//! The doors' way in: one handle that joins control, data plane and store.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use inver_control::{
+    Command, Control, Now, Output, Refusal, RefusalKind, Secret, SessionCounts, SystemEntropy,
+};
+use inver_proto::{
+    ApiEvent, IceServer, Publication, RoomId, ServerInfo, SessionId, SourceId, Timestamp,
+};
+use inver_shard::{Event, Snapshot};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
+
+use crate::api::SessionEvent;
+use crate::config::Config;
+use crate::figures;
+use crate::media::Media;
+use crate::run;
+use crate::secrets::{self, SecretsError};
+use crate::store::{Store, StoreError};
+use crate::watch::{EVENTS, EventReader, Watchers, first_events};
+
+/// Notes (a key's last use) that may wait for the disk; more are dropped, the next use makes
+/// another.
+const NOTES: usize = 256;
+
+/// Why a node's control plane does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store.
+    #[error("the store does not open: {0}")]
+    Store(#[from] StoreError),
+    /// The secrets.
+    #[error("the server's secrets cannot be read or made: {0}")]
+    Secrets(#[from] SecretsError),
+    /// The clock.
+    #[error("the system clock is before 1970")]
+    Clock,
+}
+
+/// What the doors call. Clones are the same node.
+#[derive(Clone)]
+pub struct Handle(pub(crate) Arc<Inner>);
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Handle")
+    }
+}
+
+pub(crate) struct Inner {
+    control: Mutex<Control>,
+    pub(crate) media: Box<dyn Media>,
+    pub(crate) store: Arc<Store>,
+    /// Durable changes go one after the other: planned, committed, applied.
+    pub(crate) writing: tokio::sync::Mutex<()>,
+    pub(crate) watchers: Watchers,
+    pub(crate) ice_servers: Vec<IceServer>,
+    pub(crate) admin_token: Secret,
+    version: String,
+    /// `None` once stopped, so that readers come to an end.
+    events: Mutex<Option<broadcast::Sender<Arc<ApiEvent>>>>,
+    notes: mpsc::Sender<inver_control::Change>,
+    /// Viewers to be moved, with where to: only the last word counts, so the number of sessions
+    /// bounds it.
+    pub(crate) switches: Mutex<HashMap<SessionId, SourceId>>,
+    pub(crate) switch: Notify,
+    /// Rung when a timer is due earlier than before.
+    pub(crate) timers: Notify,
+    pub(crate) stopping: watch::Sender<bool>,
+    started: Instant,
+    /// Time of day at `started`; with it the wall clock of control never goes back.
+    started_wall: Duration,
+}
+
+impl Handle {
+    /// Opens the store in the data folder and starts the node's control plane on the current
+    /// tokio runtime. `media` is the data plane and `events` what it tells.
+    pub async fn open(
+        config: Config,
+        media: impl Media,
+        events: mpsc::Receiver<(usize, Event)>,
+    ) -> Result<Self, OpenError> {
+        let Config {
+            data_dir,
+            policy,
+            ice_servers,
+            admin_token,
+            version,
+        } = config;
+        let opened = tokio::task::spawn_blocking(move || {
+            secrets::make_folder(&data_dir)?;
+            let secrets = secrets::load(&data_dir, admin_token)?;
+            let store = Store::open(&data_dir.join("inver.redb"))?;
+            let stored = store.load()?;
+            Ok::<_, OpenError>((secrets, store, stored))
+        });
+        let (secrets, store, stored) = opened.await.expect("opening the store does not panic")?;
+        let started_wall = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_err(|_| OpenError::Clock)?;
+        let now = Now {
+            elapsed: Duration::ZERO,
+            wall: Timestamp::from_unix(started_wall),
+        };
+        let admin_token = secrets.admin_token.clone();
+        let entropy = Box::new(SystemEntropy::default());
+        let control = Control::new(policy, secrets, stored, entropy, now);
+        let (notes, noted) = mpsc::channel(NOTES);
+        let inner = Arc::new(Inner {
+            control: Mutex::new(control),
+            media: Box::new(media),
+            store: Arc::new(store),
+            writing: tokio::sync::Mutex::new(()),
+            watchers: Watchers::default(),
+            ice_servers,
+            admin_token,
+            version,
+            events: Mutex::new(Some(broadcast::channel(EVENTS).0)),
+            notes,
+            switches: Mutex::new(HashMap::new()),
+            switch: Notify::new(),
+            timers: Notify::new(),
+            stopping: watch::channel(false).0,
+            started: Instant::now(),
+            started_wall,
+        });
+        tokio::spawn(run::events(inner.clone(), events));
+        tokio::spawn(run::switches(inner.clone()));
+        tokio::spawn(run::notes(inner.clone(), noted));
+        Ok(Self(inner))
+    }
+
+    /// STUN and TURN servers for clients.
+    pub fn ice_servers(&self) -> Vec<IceServer> {
+        self.0.ice_servers.clone()
+    }
+
+    /// The bearer token that may do everything, for the admin link that the first run prints.
+    pub fn admin_token(&self) -> &Secret {
+        &self.0.admin_token
+    }
+
+    /// Whether everything is allowed without credentials.
+    pub fn is_open(&self) -> bool {
+        self.0.look(Control::is_open)
+    }
+
+    /// What the server tells about itself; `base_url` is where clients reach it, without a slash
+    /// at the end.
+    pub fn server_info(&self, base_url: &str) -> ServerInfo {
+        let inner = &self.0;
+        let (totals, open, draining) =
+            inner.look(|control| (control.totals(), control.is_open(), control.is_draining()));
+        let (rooms_live, viewers) = totals;
+        ServerInfo {
+            version: inner.version.clone(),
+            open,
+            uptime_seconds: inner.started.elapsed().as_secs(),
+            rooms_live,
+            viewers,
+            whip_url: format!("{base_url}/whip"),
+            whep_url: format!("{base_url}/whep"),
+            ice_servers: inner.ice_servers.clone(),
+            draining,
+        }
+    }
+
+    /// Rooms with media now, and viewers in all rooms.
+    pub fn totals(&self) -> (u32, u32) {
+        self.0.look(Control::totals)
+    }
+
+    /// How many sessions there are.
+    pub fn session_counts(&self) -> SessionCounts {
+        self.0.look(Control::session_counts)
+    }
+
+    /// What the shards measured, refreshed every second.
+    pub fn snapshots(&self) -> Vec<Arc<Snapshot>> {
+        self.0.media.snapshots()
+    }
+
+    /// The control API's events of one room or of all, after the one that the reader saw last.
+    pub fn events(&self, room: Option<&RoomId>, last_seen: Option<u64>) -> EventReader {
+        self.0.read_events(room, last_seen)
+    }
+
+    /// Takes no new sessions from now on and asks viewers that listen to come back later.
+    pub fn drain(&self) {
+        self.0.mutate(Control::drain);
+    }
+
+    /// Whether the server takes no new sessions.
+    pub fn is_draining(&self) -> bool {
+        self.0.look(Control::is_draining)
+    }
+
+    /// Ends all sessions, the data plane and the node's tasks; what the store was promised is on
+    /// disk already. Idempotent.
+    pub async fn stop(&self) {
+        let inner = &self.0;
+        inner.mutate(|control, now| {
+            control.drain(now);
+            control.close_all(now);
+        });
+        inner.media.stop().await;
+        inner.stopping.send_replace(true);
+        inner
+            .events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+    }
+}
+
+impl Inner {
+    /// The present on both clocks.
+    pub(crate) fn now(&self) -> Now {
+        let elapsed = self.started.elapsed();
+        Now {
+            elapsed,
+            wall: Timestamp::from_unix(self.started_wall + elapsed),
+        }
+    }
+
+    fn control(&self) -> MutexGuard<'_, Control> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the state.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Control) -> T) -> T {
+        look(&self.control())
+    }
+
+    /// Changes the state and does what follows. Outputs leave in their order, because the lock is
+    /// held until the last one is handed on; none of that waits.
+    pub(crate) fn mutate<T>(&self, change: impl FnOnce(&mut Control, Now) -> T) -> T {
+        let mut control = self.control();
+        let before = control.poll_timeout();
+        let value = change(&mut control, self.now());
+        while let Some(output) = control.poll_output() {
+            self.perform(output);
+        }
+        if control.poll_timeout() != before {
+            self.timers.notify_one();
+        }
+        value
+    }
+
+    fn perform(&self, output: Output) {
+        match output {
+            Output::Command(Command::Close { session, cause }) => {
+                self.media.close(session, figures::reason(cause));
+            }
+            Output::Command(Command::SwitchSource { session, source }) => {
+                let mut switches = self.switches.lock().unwrap_or_else(PoisonError::into_inner);
+                switches.insert(session, source);
+                drop(switches);
+                self.switch.notify_one();
+            }
+            Output::Command(Command::ForgetSource { source }) => self.media.forget_source(source),
+            Output::Command(Command::Note(change)) => {
+                if self.notes.try_send(change).is_err() {
+                    tracing::debug!("a note was dropped: the disk is behind");
+                }
+            }
+            Output::Event(event) => {
+                let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(events) = &*events {
+                    // Nobody listening is no error.
+                    let _ = events.send(Arc::new(event));
+                }
+            }
+            Output::Signal { sessions, signal } => self.watchers.send(&sessions, signal),
+        }
+    }
+
+    fn read_events(&self, room: Option<&RoomId>, last_seen: Option<u64>) -> EventReader {
+        // Under control's lock no event falls between the replay and what is live.
+        let control = self.control();
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = match &*events {
+            Some(events) => events.subscribe(),
+            None => broadcast::channel(1).1,
+        };
+        EventReader::new(control.replay(last_seen, room), live, room.cloned())
+    }
+
+    /// The state of a session in the words of its event stream.
+    pub(crate) fn state_of(&self, session: SessionId) -> VecDeque<SessionEvent> {
+        self.mutate(|control, _| control.watch(session))
+            .map(first_events)
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn source_of(&self, session: SessionId) -> Option<SourceId> {
+        self.look(|control| control.source_of(session))
+    }
+
+    pub(crate) fn unwatch(&self, session: SessionId) {
+        self.mutate(|control, _| control.unwatch(session));
+    }
+
+    pub(crate) fn publications(&self, source: SourceId) -> Vec<Publication> {
+        figures::publications_of(&self.media.snapshots(), source)
+    }
+}
+
+/// The refusal for a store that does not take a change.
+pub(crate) fn store_refusal(error: &StoreError) -> Refusal {
+    tracing::error!(%error, "the store did not take a change");
+    let detail = "the server could not write to its disk, so nothing was changed; try again, and \
+                  see the server's log";
+    Refusal::new(RefusalKind::Unavailable, detail).retry_after(Duration::from_secs(10))
+}
