@@ -1,0 +1,22 @@
+//! The configuration: one TOML file, overridden by the environment, overridden by flags.
+//!
+//! The schema says which keys exist and what they default to, [`load()`] joins the layers
+//! and reports everything that is wrong with its place, methods of [`Config`] decide what depends on
+//! several keys. Nothing here opens a socket, and nothing here prints a secret.
+
+mod check;
+mod load;
+mod print;
+mod problem;
+mod schema;
+mod value;
+
+pub use check::Openness;
+pub use load::{Flag, Loaded, Origin, Sources, load};
+pub use print::effective;
+pub use problem::{Place, Problem, Problems};
+pub use schema::{
+    Acme, Auth, Config, IceServer, Limits, Log, LogFormat, Metrics, Rooms, SECTIONS, Server, Tls,
+    Webrtc, keys_of,
+};
+pub use value::{BasePath, Listen, Period, PublicUrl, Secret};

@@ -1,0 +1,7 @@
+//! Serving HTTP: the accept loop, pages, headers, operations. The doors bring their own routes.
+
+pub mod observe;
+pub mod operations;
+pub mod pages;
+pub mod redirect;
+pub mod serve;

@@ -1,0 +1,13 @@
+//! The program: configuration, assembly, listeners, embedded pages.
+//!
+//! This is the top floor: it knows every other crate and none knows it. It decides nothing about
+//! rooms and touches no packet.
+
+pub mod banner;
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod listen;
+pub mod logging;
+pub mod metrics;
+pub mod tls;
