@@ -1,0 +1,159 @@
+// Functions that run inside a browser page. Each is sent there as text, so each stands alone.
+
+/** Runs before the page's own scripts: remembers peer connections and playing elements. */
+export function collect() {
+  const state = { peers: [], elements: new Set() };
+  globalThis.inverTest = state;
+  /** One POST with every candidate; `inverTest.end` deletes the session. */
+  state.exchange = async (peer, url, token) => {
+    await peer.setLocalDescription();
+    if (peer.iceGatheringState !== 'complete') {
+      await new Promise((done) => {
+        peer.onicegatheringstatechange = () => peer.iceGatheringState === 'complete' && done();
+      });
+    }
+    const authorization = token ? { authorization: `Bearer ${token}` } : {};
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/sdp', ...authorization },
+      body: peer.localDescription.sdp,
+    });
+    const body = await response.text();
+    if (response.status !== 201) return { refused: response.status, body };
+    await peer.setRemoteDescription({ type: 'answer', sdp: body });
+    const location = response.headers.get('location');
+    state.end = async () => {
+      const deleted = await fetch(location, { method: 'DELETE', headers: authorization });
+      peer.close();
+      return deleted.status;
+    };
+    return { location, etag: response.headers.get('etag') };
+  };
+  const Native = globalThis.RTCPeerConnection;
+  globalThis.RTCPeerConnection = class extends Native {
+    constructor(...all) {
+      super(...all);
+      state.peers.push(this);
+    }
+  };
+  const property = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, 'srcObject');
+  Object.defineProperty(HTMLMediaElement.prototype, 'srcObject', {
+    ...property,
+    set(stream) {
+      if (stream) state.elements.add(this);
+      property.set.call(this, stream);
+    },
+  });
+}
+
+/** What the browser counted, reduced to what tests ask about. */
+export async function measure() {
+  const peers = [];
+  for (const peer of globalThis.inverTest.peers) {
+    const report = { state: peer.connectionState, inbound: {}, outbound: {}, layers: 0, pair: null };
+    for (const [, entry] of await peer.getStats().then((stats) => [...stats])) {
+      const { type, kind } = entry;
+      if (type === 'candidate-pair' && entry.nominated) {
+        report.pair = { roundTrip: entry.currentRoundTripTime, sent: entry.bytesSent };
+      }
+      if (type === 'inbound-rtp') {
+        report.inbound[kind] = {
+          frames: entry.framesDecoded,
+          keyframes: entry.keyFramesDecoded,
+          width: entry.frameWidth,
+          height: entry.frameHeight,
+          freezes: entry.freezeCount,
+          frozen: entry.totalFreezesDuration,
+          packets: entry.packetsReceived,
+          lost: entry.packetsLost,
+          nacks: entry.nackCount,
+          keyframeRequests: entry.pliCount,
+          retransmitted: entry.retransmittedPacketsReceived,
+          energy: entry.totalAudioEnergy,
+          concealed: entry.concealedSamples,
+          samples: entry.totalSamplesReceived,
+          playout: entry.estimatedPlayoutTimestamp,
+          codec: entry.codecId,
+        };
+      }
+      if (type === 'outbound-rtp') {
+        if (kind === 'video') report.layers += entry.bytesSent > 0 ? 1 : 0;
+        report.outbound[kind] = {
+          frames: entry.framesEncoded,
+          packets: entry.packetsSent,
+          retransmitted: entry.retransmittedPacketsSent,
+          nacks: entry.nackCount,
+          keyframeRequests: entry.pliCount,
+          codec: entry.codecId,
+          target: entry.targetBitrate,
+        };
+      }
+      if (type === 'codec') {
+        (report.codecs ??= {})[entry.id] = entry.mimeType.toLowerCase();
+      }
+    }
+    for (const flow of [...Object.values(report.inbound), ...Object.values(report.outbound)]) {
+      flow.codec = report.codecs?.[flow.codec] ?? null;
+    }
+    delete report.codecs;
+    peers.push(report);
+  }
+  const canvas = (globalThis.inverTest.canvas ??= new OffscreenCanvas(64, 36));
+  const elements = [...globalThis.inverTest.elements].map((element) => {
+    const seen = { muted: element.muted, paused: element.paused, time: element.currentTime };
+    if (!(element.videoWidth > 0)) return seen;
+    const brush = canvas.getContext('2d', { willReadFrequently: true });
+    brush.drawImage(element, 0, 0, canvas.width, canvas.height);
+    const { data } = brush.getImageData(0, 0, canvas.width, canvas.height);
+    // Spread of the green channel: near 0 for a black or uniform picture.
+    let sum = 0;
+    let squares = 0;
+    for (let at = 1; at < data.length; at += 4) {
+      sum += data[at];
+      squares += data[at] * data[at];
+    }
+    const count = data.length / 4;
+    const spread = Math.sqrt(Math.max(0, squares / count - (sum / count) ** 2));
+    return { ...seen, width: element.videoWidth, height: element.videoHeight, spread };
+  });
+  return { peers, elements, at: Date.now() };
+}
+
+/** A plain WHIP client: fake camera and microphone, one POST, no trickle. */
+export async function publish({ url, codec, token, simulcast }) {
+  const constraints = { width: 640, height: 360, frameRate: 30 };
+  const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: constraints });
+  const peer = new RTCPeerConnection();
+  const layers = Number(simulcast ?? 1);
+  const sendEncodings =
+    layers > 1
+      ? ['l', 'm', 'h']
+          .slice(3 - layers)
+          .map((rid, index) => ({ rid, scaleResolutionDownBy: 2 ** (layers - 1 - index) }))
+      : [{}];
+  const init = { direction: 'sendonly', streams: [stream] };
+  const video = peer.addTransceiver(stream.getVideoTracks()[0], { ...init, sendEncodings });
+  peer.addTransceiver(stream.getAudioTracks()[0], init);
+  if (codec) {
+    const { codecs } = RTCRtpSender.getCapabilities('video');
+    const wanted = codecs.filter(({ mimeType }) => mimeType.toLowerCase() === `video/${codec}`);
+    const repair = codecs.filter(({ mimeType }) => /rtx/i.test(mimeType));
+    video.setCodecPreferences([...wanted, ...repair]);
+  }
+  return globalThis.inverTest.exchange(peer, url, token);
+}
+
+/** A plain WHEP client that plays aloud. */
+export async function watch({ url, token }) {
+  const peer = new RTCPeerConnection();
+  peer.addTransceiver('video', { direction: 'recvonly' });
+  peer.addTransceiver('audio', { direction: 'recvonly' });
+  const stream = new MediaStream();
+  peer.ontrack = ({ track }) => {
+    stream.addTrack(track);
+    const element = document.querySelector('video');
+    element.srcObject = stream;
+    element.muted = false;
+  };
+  return globalThis.inverTest.exchange(peer, url, token);
+}
