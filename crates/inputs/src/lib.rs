@@ -1,1 +1,3 @@
 //! Inputs: each turns one outside protocol into publications.
+
+pub mod whip;

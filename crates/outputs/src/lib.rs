@@ -1,1 +1,3 @@
 //! Outputs: each turns publications into one outside protocol.
+
+pub mod whep;

@@ -1,1 +1,3 @@
-//! Signalling: the control API and its event stream.
+//! Signalling: what outside programs ask of the control plane and are told by it.
+
+pub mod api;
