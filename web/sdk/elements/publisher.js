@@ -134,8 +134,8 @@ export class InverPublisherElement extends InverElement {
   }
 
   /**
-   * What is published. Set values win over attributes.
-   * @returns {PublisherSettings & { source: import("../sources.js").SourceKindValue }}
+   * What is published. Set values win over attributes; `source` is always given.
+   * @returns {PublisherSettings}
    */
   get settings() {
     const number = (/** @type {string} */ name) => {
@@ -190,7 +190,7 @@ export class InverPublisherElement extends InverElement {
     try {
       // Some cameras open once only: the old one is let go first, unless viewers are looking at it.
       if (!this.#publisher) this.#close();
-      const { source: kind, ...options } = this.settings;
+      const { source: kind = SourceKind.Camera, ...options } = this.settings;
       source = await openSource(kind, { ...options, label: this.room });
     } catch (cause) {
       if (opening === this.#opening) this.#fail(cause);
@@ -366,7 +366,7 @@ export class InverPublisherElement extends InverElement {
     open.hidden = opening;
     title.textContent = opening ? "Opening…" : (said?.title ?? "Nothing is sent yet");
     detail.textContent = opening ? "" : (said?.detail ?? "You see yourself first and go live when you are ready.");
-    open.textContent = said ? "Try again" : `Open ${SOURCE_NAMES[this.settings.source]}`;
+    open.textContent = said ? "Try again" : `Open ${SOURCE_NAMES[this.settings.source ?? SourceKind.Camera]}`;
     note.hidden = !(stream && said);
     note.textContent = said ? `${said.title}. ${said.detail}` : "";
     const spoken = said ? `${said.title}. ${said.detail}` : stream ? `${BADGES[state].toLowerCase()}` : "";

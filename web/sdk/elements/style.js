@@ -53,10 +53,10 @@ button:disabled { opacity: .5; cursor: default; }
 .screen button { margin-top: 8px; }
 .waves { position: absolute; inset: auto 0 0 0; width: 100%; height: 46%; opacity: .5; pointer-events: none; }
 .screen.over .waves { display: none; }
-.waves path { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; stroke-dasharray: 90 18; animation: flow 9s linear infinite; }
+.waves path { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; animation: flow 60s linear infinite; }
 .waves .a { stroke: #44c4ba; }
 .waves .b { stroke: #f0aa5c; }
-@keyframes flow { to { stroke-dashoffset: -216; } }
+@keyframes flow { to { stroke-dashoffset: -1400; } }
 .screen > :not(.waves) { position: relative; }
 .spinner { width: 34px; height: 34px; border-radius: 50%; border: 3px solid rgb(255 255 255 / .18); border-top-color: var(--accent); animation: turn .9s linear infinite; }
 @keyframes turn { to { transform: rotate(1turn); } }
@@ -139,8 +139,8 @@ video.mirrored { transform: scaleX(-1); }
 .figures { font-size: 12px; font-variant-numeric: tabular-nums; padding: 3px 9px; border-radius: 6px; background: rgb(3 12 16 / .6); }
 .note { position: absolute; left: 12px; right: 12px; bottom: 76px; margin: 0 auto; width: fit-content; max-width: 60ch; padding: 8px 14px; border-radius: 10px; background: rgb(90 16 22 / .94); text-align: center; }
 .bar { gap: 8px; padding: 40px 14px 14px; }
-button.icon { background: rgb(255 255 255 / .14); width: 44px; height: 44px; border-radius: 50%; }
-button.icon:hover { background: rgb(255 255 255 / .24); }
+button.icon { background: rgb(6 24 31 / .6); width: 44px; height: 44px; border-radius: 50%; }
+button.icon:hover { background: rgb(6 24 31 / .85); }
 button.icon[aria-pressed="true"] { background: #d4313d; }
 button.go { min-width: 128px; justify-content: center; background: #d4313d; color: #fff; }
 button.go:hover { background: #e2414d; }
@@ -149,6 +149,6 @@ button.go[data-live="true"] { background: #f3f8f8; color: #06222b; }
 
 /** Two waters that meet; decoration of empty screens. */
 export const wavesMarkup = `<svg class="waves" viewBox="0 0 600 200" preserveAspectRatio="none" aria-hidden="true">
-<path class="a" d="M0 22C160 20 240 96 340 112S520 122 600 120"/><path class="b" d="M0 190C160 188 240 142 340 132S520 132 600 130"/>
-<path class="a" d="M0 50C160 48 250 110 350 124S520 138 600 137"/><path class="b" d="M0 168C150 168 230 150 340 146S520 148 600 147"/>
-<path class="a" d="M0 82C150 80 250 128 350 140S520 154 600 155"/></svg>`;
+<path class="a" stroke-dasharray="310 16" d="M0 22C160 20 240 96 340 112S520 122 600 120"/><path class="b" stroke-dasharray="240 13" d="M0 190C160 188 240 142 340 132S520 132 600 130"/>
+<path class="a" stroke-dasharray="420 12" d="M0 50C160 48 250 110 350 124S520 138 600 137"/><path class="b" stroke-dasharray="370 18" d="M0 168C150 168 230 150 340 146S520 148 600 147"/>
+<path class="a" stroke-dasharray="280 15" d="M0 82C150 80 250 128 350 140S520 154 600 155"/></svg>`;

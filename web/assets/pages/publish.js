@@ -1,0 +1,454 @@
+/**
+ * The publish page.
+ *
+ * Owns: the settings, the figures, the encoders' lines. Never publishes by itself; `<inver-publisher>` does.
+ *
+ * Query: `source`, `codec`, `size` (`1280x720`), `fps`, `bitrate` (kbit/s), `simulcast`, `autostart`; fragment: `key`.
+ * @module
+ */
+
+import "../../sdk/v1/elements.js";
+import { PublisherEvent, PublisherState } from "../../sdk/v1/publisher.js";
+import { isRoomId, roomIdProblem } from "../../sdk/v1/room.js";
+import { sendableCodecs } from "../../sdk/v1/codecs.js";
+import { SourceKind, listDevices } from "../../sdk/v1/sources.js";
+import { BASE, api, roomPath, tabStore, takeFromFragment } from "../lib/api.js";
+import { copyButton, copyText, find, h, setPageState, setText, snippet, toast } from "../lib/dom.js";
+import { encodersOf } from "../lib/encoders.js";
+import { bitrateText, clockText, flagOf, msText, roomOfPath, shareText, viewersText } from "../lib/format.js";
+
+const SETTINGS_KEY = "inver.publish";
+/** Between questions about viewers and warnings. */
+const POLL_MS = 2_000;
+
+/** @type {Record<string, string>} */
+const STATES = { idle: "Preview", connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", error: "Error", closed: "Stopped" };
+
+const room = roomOfPath(location.pathname);
+const query = new URLSearchParams(location.search);
+const publisher = /** @type {import("../../sdk/v1/elements.js").InverPublisherElement} */ (find("#publisher"));
+const form = /** @type {HTMLFormElement} */ (find("#settings"));
+const keyInput = /** @type {HTMLInputElement} */ (find("#key"));
+const keyName = `inver.key.${room}`;
+
+/** @type {import("../lib/api.js").ServerInfo | undefined} */
+let server;
+let liveSince = 0;
+/** Which encoder's lines are shown. */
+let encoder = "obs";
+
+if (isRoomId(room)) {
+  void begin();
+} else {
+  setPageState("error");
+  find("#studio").hidden = true;
+  find(".actions").hidden = true;
+  find("#badge").hidden = true;
+  find("#notices").append(h("p", { class: "notice bad" }, `${roomIdProblem(room)} `, h("a", { href: BASE }, "Choose another room"), "."));
+}
+
+async function begin() {
+  document.title = `${room}: go live, Inver`;
+  find("#room-name").textContent = room;
+  publisher.room = room;
+  publisher.server = BASE;
+  const watch = new URL(`watch/${encodeURIComponent(room)}`, BASE).href;
+  /** @type {HTMLAnchorElement} */ (find("#open-watch")).href = watch;
+  find("#share").addEventListener("click", async () => {
+    toast((await copyText(watch)) ? "Link copied" : watch);
+  });
+  wireKey();
+  wireSettings();
+  wirePublisher();
+  showEncoders();
+  setPageState(PublisherState.Idle);
+  try {
+    server = await api("server");
+  } catch (cause) {
+    notice("server", String(cause instanceof Error ? cause.message : cause), true);
+  }
+  // A key that came along is shown even where it is not needed, so that nobody wonders where it went.
+  find("#key-field").hidden = server?.open === true && !keyInput.value;
+  showEncoders();
+  setInterval(() => void poll(), POLL_MS);
+  void poll();
+  setInterval(tick, 1000);
+  await start();
+}
+
+async function start() {
+  const { source } = publisher.settings;
+  const automatic = flagOf(query, "autostart", false);
+  try {
+    // The screen may be asked for after a click only; a camera that was never allowed is better asked for then, too.
+    if (automatic) await publisher.start();
+    else if (source === SourceKind.Test || (source === SourceKind.Camera && (await cameraAllowed()))) await publisher.preview();
+  } catch {
+    // The element shows what went wrong.
+  }
+  await showDevices();
+}
+
+async function cameraAllowed() {
+  try {
+    const answers = await Promise.all(["camera", "microphone"].map((name) => navigator.permissions.query({ name: /** @type {any} */ (name) })));
+    return answers.every((answer) => answer.state === "granted");
+  } catch {
+    return false;
+  }
+}
+
+function wireKey() {
+  const given = takeFromFragment("key");
+  if (given) tabStore.set(keyName, given);
+  keyInput.value = tabStore.get(keyName);
+  publisher.token = keyInput.value;
+  keyInput.addEventListener("input", () => {
+    const key = keyInput.value.trim();
+    tabStore.set(keyName, key);
+    publisher.token = key;
+    showEncoders();
+  });
+  const show = find("#key-show");
+  show.addEventListener("click", () => {
+    const shown = keyInput.type === "password";
+    keyInput.type = shown ? "text" : "password";
+    show.textContent = shown ? "Hide" : "Show";
+    show.setAttribute("aria-pressed", String(shown));
+    showEncoders();
+  });
+}
+
+function wireSettings() {
+  const codecs = /** @type {HTMLSelectElement} */ (find("#codec"));
+  for (const name of sendableCodecs()) codecs.append(h("option", { value: name }, name));
+  /** @type {Record<string, string | boolean>} */
+  let kept = {};
+  try {
+    kept = JSON.parse(localStorage.getItem(SETTINGS_KEY) ?? "{}") ?? {};
+  } catch {
+    // Defaults, then.
+  }
+  const asked = { source: query.get("source"), codec: query.get("codec"), size: query.get("size"), frameRate: query.get("fps"), bitrate: query.get("bitrate") };
+  for (const [name, value] of Object.entries({ ...kept, ...Object.fromEntries(Object.entries(asked).filter(([, given]) => given)) })) {
+    setField(name, value);
+  }
+  if (query.has("simulcast")) setField("simulcast", flagOf(query, "simulcast", false));
+  publisher.settings = settings();
+  showSettings();
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("input", showSettings);
+  form.addEventListener("change", (event) => {
+    const before = publisher.settings;
+    publisher.settings = settings();
+    keep();
+    showSettings();
+    const name = /** @type {HTMLInputElement} */ (event.target).name;
+    if (name === "bitrate") {
+      publisher.publisher?.setVideoLimits({ maxBitrate: publisher.settings.bitrate }).catch(() => {});
+      return;
+    }
+    const live = publisher.publisher !== undefined;
+    if (name === "codec" || name === "simulcast") {
+      find("#settings-note").hidden = !live;
+      return;
+    }
+    if (name === "source" && publisher.settings.source !== before.source && !live) publisher.video.srcObject = null;
+    if (name && (publisher.stream || name === "source")) void publisher.preview().then(showDevices, () => {});
+  });
+  navigator.mediaDevices?.addEventListener("devicechange", () => void showDevices());
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value What storage or the address holds; anything.
+ */
+function setField(name, value) {
+  const field = form.elements.namedItem(name);
+  if (field instanceof RadioNodeList) {
+    if ([...field].some((one) => one instanceof HTMLInputElement && one.value === value)) field.value = String(value);
+  } else if (field instanceof HTMLSelectElement) {
+    const wanted = String(value).toLowerCase();
+    const option = [...field.options].find((one) => one.value.toLowerCase() === wanted);
+    if (option) field.value = option.value;
+  } else if (field instanceof HTMLInputElement) {
+    if (field.type === "checkbox") field.checked = value === true;
+    else if (Number.isFinite(Number(value))) field.value = String(value);
+  }
+}
+
+/** @returns {import("../../sdk/v1/elements/publisher.js").PublisherSettings} */
+function settings() {
+  const data = new FormData(form);
+  const text = (/** @type {string} */ name) => String(data.get(name) ?? "");
+  const [width, height] = text("size").split("x").map(Number);
+  return {
+    source: Object.values(SourceKind).find((kind) => kind === text("source")) ?? SourceKind.Camera,
+    codec: text("codec"),
+    width,
+    height,
+    frameRate: Number(text("frameRate")),
+    bitrate: Number(text("bitrate")) * 1000,
+    simulcast: data.has("simulcast"),
+    videoDevice: text("videoDevice"),
+    audioDevice: text("audioDevice"),
+    processing: data.has("processing"),
+  };
+}
+
+function keep() {
+  const { source, codec, frameRate, simulcast, processing } = settings();
+  const data = new FormData(form);
+  const values = { source, codec, frameRate: String(frameRate), simulcast, processing, size: data.get("size"), bitrate: data.get("bitrate") };
+  try {
+    localStorage.setItem(SETTINGS_KEY, JSON.stringify(values));
+  } catch {
+    // Not kept, then.
+  }
+}
+
+function showSettings() {
+  const { source, bitrate = 0 } = settings();
+  for (const field of document.querySelectorAll(".only-camera")) /** @type {HTMLElement} */ (field).hidden = source !== SourceKind.Camera;
+  setText(find("#bitrate-text"), bitrateText(bitrate));
+  find("#bitrate").setAttribute("aria-valuetext", bitrateText(bitrate));
+}
+
+async function showDevices() {
+  const { cameras, microphones } = await listDevices().catch(() => ({ cameras: [], microphones: [] }));
+  fill("videoDevice", cameras, "Camera");
+  fill("audioDevice", microphones, "Microphone");
+}
+
+/**
+ * @param {string} id
+ * @param {MediaDeviceInfo[]} devices
+ * @param {string} name
+ */
+function fill(id, devices, name) {
+  const select = /** @type {HTMLSelectElement} */ (find(`#${id}`));
+  const chosen = select.value;
+  // Before access is given devices have neither ids nor names.
+  const known = devices.filter((device) => device.deviceId && device.deviceId !== "default");
+  select.replaceChildren(
+    h("option", { value: "" }, "Default"),
+    ...known.map((device, index) => h("option", { value: device.deviceId }, device.label || `${name} ${index + 1}`)),
+  );
+  if (known.some((device) => device.deviceId === chosen)) select.value = chosen;
+}
+
+function wirePublisher() {
+  publisher.addEventListener(PublisherEvent.StateChanged, showState);
+  publisher.addEventListener("sourceChanged", () => {
+    if (publisher.state === PublisherState.Error) setPageState(PublisherState.Idle);
+  });
+  publisher.addEventListener(PublisherEvent.Failed, () => {
+    if (publisher.error?.code !== "unauthorized") return;
+    find("#key-field").hidden = false;
+    keyInput.focus();
+  });
+  publisher.addEventListener(PublisherEvent.StatsUpdated, (event) =>
+    showFigures(/** @type {CustomEvent<import("../../sdk/v1/stats.js").PublisherStats>} */ (event).detail),
+  );
+  addEventListener("beforeunload", (event) => {
+    if (publisher.state === PublisherState.Live && !flagOf(query, "autostart", false)) event.preventDefault();
+  });
+}
+
+function showState() {
+  const { state } = publisher;
+  setPageState(state === PublisherState.Closed ? PublisherState.Idle : state);
+  const badge = find("#badge");
+  badge.className = `badge ${state}`;
+  setText(badge, STATES[state] ?? state);
+  document.title = state === PublisherState.Live ? `● ${room} is live, Inver` : `${room}: go live, Inver`;
+  if (state === PublisherState.Live) {
+    if (!liveSince) liveSince = Date.now();
+    void poll();
+  } else if (state !== PublisherState.Reconnecting) {
+    liveSince = 0;
+    find("#figures").hidden = true;
+    find("#settings-note").hidden = true;
+    for (const warning of document.querySelectorAll("[data-notice^=warning]")) warning.remove();
+  }
+}
+
+/** @param {import("../../sdk/v1/stats.js").PublisherStats} stats */
+function showFigures(stats) {
+  const { video, audio, transport } = stats;
+  const best = video?.layers.filter((layer) => layer.width).at(-1);
+  const loss = Math.max(video?.loss ?? 0, audio?.loss ?? 0);
+  /** @type {[string, string][]} */
+  const rows = [
+    ["Sending", bitrateText(stats.bitrate)],
+    ["Picture", best?.width ? `${best.width}×${best.height}` : "none"],
+    ["Frames per second", best ? String(Math.round(best.framesPerSecond)) : "–"],
+    ["Codecs", [video?.codec, audio?.codec].filter(Boolean).join(", ") || "–"],
+    ["Lost on the way", shareText(loss)],
+    ["Round trip", msText(transport.roundTripMs)],
+    ["Bandwidth estimate", transport.available ? bitrateText(transport.available) : "–"],
+    ["Live for", clockText((Date.now() - liveSince) / 1000)],
+  ];
+  const list = find("#figure-list");
+  if (list.childElementCount !== rows.length) list.replaceChildren(...rows.map(() => h("div", {}, h("dt"), h("dd"))));
+  rows.forEach(([name, value], index) => {
+    const pair = list.children[index];
+    if (!pair) return;
+    setText(find("dt", pair), name);
+    setText(find("dd", pair), value);
+  });
+  showLayers(video?.layers ?? []);
+  find("#figures").hidden = false;
+  const limit = best?.limitedBy;
+  notice(
+    "limit",
+    limit === "cpu"
+      ? "This computer cannot keep up with encoding. Choose a smaller picture, fewer frames per second, or another codec."
+      : limit === "bandwidth"
+        ? "The connection does not carry the whole bitrate now, so the picture is reduced."
+        : "",
+  );
+}
+
+/** @param {import("../../sdk/v1/stats.js").OutboundLayer[]} layers */
+function showLayers(layers) {
+  const host = find("#layers");
+  if (layers.length < 2) {
+    host.replaceChildren();
+    return;
+  }
+  host.replaceChildren(
+    h(
+      "table",
+      {},
+      h("thead", {}, h("tr", {}, ...["Layer", "Picture", "fps", "Bitrate", "Limited by"].map((name) => h("th", { scope: "col" }, name)))),
+      h(
+        "tbody",
+        {},
+        ...[...layers].reverse().map((layer) =>
+          h(
+            "tr",
+            {},
+            h("td", {}, layer.rid ?? ""),
+            h("td", {}, layer.width ? `${layer.width}×${layer.height}` : "paused"),
+            h("td", {}, Math.round(layer.framesPerSecond)),
+            h("td", {}, bitrateText(layer.bitrate)),
+            h("td", {}, layer.limitedBy ?? "–"),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+/**
+ * Shows, changes or removes one message above the page.
+ * @param {string} name
+ * @param {string} text
+ * @param {boolean} [bad]
+ */
+function notice(name, text, bad = false) {
+  const host = find("#notices");
+  const old = host.querySelector(`[data-notice="${CSS.escape(name)}"]`);
+  if (!text) old?.remove();
+  else if (old) setText(old, text);
+  else host.append(h("p", { class: bad ? "notice bad" : "notice", "data-notice": name }, text));
+}
+
+async function poll() {
+  if (document.visibilityState === "hidden") return;
+  try {
+    const token = keyInput.value.trim() || undefined;
+    /** @type {import("../lib/api.js").Room} */
+    const now = await api(roomPath(room), { token }).catch((cause) => {
+      // A stream key may publish without being allowed to look.
+      if (token && (cause.status === 401 || cause.status === 403)) return api(roomPath(room));
+      throw cause;
+    });
+    notice("server", "");
+    setText(find("#viewers"), now.live ? viewersText(now.viewers) : "");
+    const warnings = publisher.state === PublisherState.Live ? (now.warnings ?? []) : [];
+    for (const old of document.querySelectorAll("[data-notice^=warning]")) {
+      if (!warnings.some((warning) => `warning-${warning.kind}` === old.getAttribute("data-notice"))) old.remove();
+    }
+    for (const warning of warnings) notice(`warning-${warning.kind}`, warning.message);
+  } catch (cause) {
+    // A room that nobody has used yet does not exist; one that we may not see tells nothing.
+    setText(find("#viewers"), "");
+    if (/** @type {any} */ (cause).status === 0) notice("server", "The server cannot be reached. Trying again.", true);
+  }
+}
+
+function tick() {
+  if (publisher.state !== PublisherState.Live || !liveSince) return;
+  const cell = find("#figure-list").lastElementChild?.querySelector("dd");
+  if (cell) setText(cell, clockText((Date.now() - liveSince) / 1000));
+}
+
+function showEncoders() {
+  const base = (server?.whip_url ?? new URL("whip", BASE).href).replace(/\/$/, "");
+  const secret = keyInput.value.trim();
+  const needed = server?.open === false;
+  const shown = keyInput.type === "text";
+  const url = `${base}/${encodeURIComponent(room)}`;
+  const real = encodersOf({ url, key: secret || (needed ? "YOUR-STREAM-KEY" : "") });
+  // What stands on the screen may be seen by viewers of the screen: the key shows on demand, copying gives it.
+  const masked = encodersOf({ url, key: secret ? (shown ? secret : "••••••••") : needed ? "YOUR-STREAM-KEY" : "" });
+  const tabs = find("#tabs");
+  const panels = find("#panels");
+  tabs.replaceChildren(
+    ...real.map(({ id, name }) =>
+      h(
+        "button",
+        {
+          type: "button",
+          role: "tab",
+          id: `tab-${id}`,
+          "aria-controls": `panel-${id}`,
+          "aria-selected": String(id === encoder),
+          tabindex: id === encoder ? 0 : -1,
+          onclick: () => choose(id),
+          onkeydown: (/** @type {KeyboardEvent} */ event) => {
+            const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+            if (!step) return;
+            const at = real.findIndex((one) => one.id === id);
+            choose(real[(at + step + real.length) % real.length]?.id ?? id);
+            find(`#tab-${encoder}`).focus();
+          },
+        },
+        name,
+      ),
+    ),
+  );
+  panels.replaceChildren(
+    ...real.map((one, index) => {
+      const panel = h("div", { class: "panel", role: "tabpanel", id: `panel-${one.id}`, "aria-labelledby": `tab-${one.id}`, hidden: one.id !== encoder });
+      if (one.fields) {
+        const list = h("dl");
+        one.fields.forEach(([name, value], field) => {
+          const seen = masked[index]?.fields?.[field]?.[1] ?? "";
+          list.append(
+            h("dt", {}, name),
+            value ? h("dd", {}, seen) : h("dd", { class: "plain soft" }, "not needed on this server"),
+            value ? copyButton(`Copy: ${name}`, () => value) : h("span"),
+          );
+        });
+        panel.append(list);
+      }
+      one.commands?.forEach(([name, value], command) => {
+        const box = snippet(masked[index]?.commands?.[command]?.[1] ?? "", `Copy: ${name}`);
+        find(".copy", box).replaceWith(copyButton(`Copy: ${name}`, () => value));
+        panel.append(h("div", { class: "field" }, h("span", { class: "label" }, name), box));
+      });
+      panel.append(h("ul", { class: "soft small" }, ...one.hints.map((hint) => h("li", {}, hint))));
+      return panel;
+    }),
+  );
+}
+
+/** @param {string} id */
+function choose(id) {
+  encoder = id;
+  showEncoders();
+  find(`#tab-${id}`).focus();
+}
