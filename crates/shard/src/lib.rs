@@ -6,13 +6,30 @@
 //! It knows sessions and sources by number only, never rooms, names or rights.
 
 mod api;
+mod command;
+mod config;
+mod demux;
+mod link;
+mod requests;
+mod review;
+mod routing;
+mod session;
+mod shard;
 mod snapshot;
+mod source;
+mod tcp;
+mod timers;
+mod udp;
 
 pub use api::{
     Answer, ClientHint, CloseReason, DataForwarding, Error, Event, IceFragment, LayerSelection,
     Publish, Subscribe, TrackInfo, Warning,
 };
+pub use config::{Config, Estimation, StartError};
+pub use demux::fuzz_classify;
+pub use link::{Link, start};
 pub use snapshot::{
     DELAY_BUCKETS, DelayHistogram, LayerStats, SessionStats, Snapshot, SourceStats, Totals,
     TrackStats,
 };
+pub use tcp::fuzz_frames;

@@ -1,0 +1,94 @@
+//! What reaches a shard's thread from outside it.
+
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError};
+
+use inver_proto::{SessionId, SourceId};
+use inver_rtc::Layer;
+use inver_sfu::Batch;
+use mio::Waker;
+use tokio::sync::oneshot;
+
+use crate::api::{Answer, CloseReason, Error, IceFragment, LayerSelection, Publish, Subscribe};
+
+/// Commands that wait for a shard at most. A shard takes hundreds of thousands a second; a full
+/// queue means that it hangs, and the asker is told.
+pub(crate) const COMMANDS: usize = 4096;
+
+/// Batches from other shards that wait at most: a second of a hundred busy sources. What does
+/// not fit is dropped, as a network would.
+pub(crate) const BATCHES: usize = 8192;
+
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// Tracks of a source, as a mirror needs them.
+#[derive(Debug, Clone)]
+pub(crate) struct SourceTracks {
+    pub(crate) epoch: u64,
+    pub(crate) audio: Option<Vec<String>>,
+    pub(crate) video: Option<Vec<String>>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Command {
+    Publish(Box<Publish>, Reply<Answer>),
+    /// A viewer, with the shard on which its source lives.
+    Subscribe(Box<Subscribe>, usize, Reply<Answer>),
+    AcceptAnswer(SessionId, String, Reply<()>),
+    Trickle(SessionId, IceFragment, Reply<()>),
+    RestartIce(SessionId, IceFragment, Reply<Answer>),
+    SelectLayer(SessionId, LayerSelection, Reply<()>),
+    SwitchSource(SessionId, SourceId, usize, Reply<()>),
+    Close(SessionId, CloseReason),
+    ForgetSource(SourceId),
+    /// Another shard has viewers of a source that lives here.
+    Attach(SourceId, usize),
+    /// Another shard lost its last viewer of a source that lives here.
+    Detach(SourceId, usize),
+    /// Tracks of a source that lives elsewhere; `None` while nobody publishes.
+    Mirror(SourceId, Option<SourceTracks>),
+    /// A viewer on another shard needs a keyframe of a source that lives here.
+    WantKeyframe(SourceId, Layer),
+    /// A data channel message of a publisher that lives elsewhere.
+    Message(SourceId, Arc<Message>),
+    Stop,
+}
+
+/// A data channel message on its way to viewers.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) label: String,
+    pub(crate) binary: bool,
+    pub(crate) data: Vec<u8>,
+}
+
+/// Another shard, seen from one.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    pub(crate) commands: SyncSender<Command>,
+    pub(crate) batches: SyncSender<(SourceId, Arc<Batch>)>,
+    pub(crate) waker: Arc<Waker>,
+}
+
+impl Peer {
+    /// Hands a command over; a full queue or a stopped shard gives it back.
+    pub(crate) fn command(&self, command: Command) -> Result<(), Box<Command>> {
+        self.commands
+            .try_send(command)
+            .map_err(|error| match error {
+                TrySendError::Full(command) | TrySendError::Disconnected(command) => {
+                    Box::new(command)
+                }
+            })?;
+        // A waker fails only when its poll is gone, and then nobody waits for the answer.
+        let _ = self.waker.wake();
+        Ok(())
+    }
+
+    /// Hands a batch over; `false` where it had to be dropped.
+    pub(crate) fn batch(&self, source: SourceId, batch: Arc<Batch>) -> bool {
+        let taken = self.batches.try_send((source, batch)).is_ok();
+        let _ = self.waker.wake();
+        taken
+    }
+}

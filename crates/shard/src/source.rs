@@ -1,0 +1,108 @@
+//! One source on one shard: at home with its publisher, or a mirror for viewers elsewhere.
+
+use std::time::Instant;
+
+use inver_media::Kind;
+use inver_proto::SourceId;
+use inver_sfu::{Routed, Router};
+
+use crate::api::{TrackInfo, Warning};
+use crate::command::SourceTracks;
+
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) id: SourceId,
+    /// The shard that its publisher is placed on.
+    pub(crate) home: usize,
+    /// Slot of the session that feeds it.
+    pub(crate) publisher: Option<usize>,
+    pub(crate) epoch: u64,
+    pub(crate) router: Option<Router>,
+    /// Slots of viewers on this shard.
+    pub(crate) viewers: Vec<usize>,
+    /// The list of viewers is out for a batch; who leaves meanwhile is sorted out after it.
+    pub(crate) distributing: bool,
+    /// Shards that mirror it; only at home.
+    pub(crate) mirrors: Vec<usize>,
+    /// Packets that wait to be sent on together.
+    pub(crate) pending: Vec<Routed>,
+    /// When they have waited long enough.
+    pub(crate) flush_at: Option<Instant>,
+    pub(crate) flowing: bool,
+    pub(crate) flowing_since: Option<Instant>,
+    pub(crate) warned: Vec<Warning>,
+}
+
+impl Source {
+    pub(crate) fn new(id: SourceId, home: usize) -> Self {
+        Self {
+            id,
+            home,
+            publisher: None,
+            epoch: 0,
+            router: None,
+            viewers: Vec::new(),
+            distributing: false,
+            mirrors: Vec::new(),
+            pending: Vec::new(),
+            flush_at: None,
+            flowing: false,
+            flowing_since: None,
+            warned: Vec::new(),
+        }
+    }
+
+    /// Begins a new epoch with these tracks.
+    pub(crate) fn begin(
+        &mut self,
+        audio: Option<Vec<String>>,
+        video: Option<Vec<String>>,
+    ) -> SourceTracks {
+        self.epoch += 1;
+        self.router = Some(Router::new(self.epoch, audio.clone(), video.clone()));
+        self.pending.clear();
+        self.flush_at = None;
+        self.warned.clear();
+        SourceTracks {
+            epoch: self.epoch,
+            audio,
+            video,
+        }
+    }
+
+    /// Tracks as the control plane sees them.
+    pub(crate) fn tracks(&self) -> Vec<TrackInfo> {
+        let Some(router) = &self.router else {
+            return Vec::new();
+        };
+        [Kind::Audio, Kind::Video]
+            .into_iter()
+            .filter_map(|kind| {
+                let track = router.track(kind)?;
+                let rids = track
+                    .layers
+                    .ascending()
+                    .into_iter()
+                    .filter_map(|(layer, _)| track.layers.rid(layer).map(str::to_owned))
+                    .collect();
+                Some(TrackInfo {
+                    kind,
+                    codec: track.format.map(|format| format.codec),
+                    rids,
+                })
+            })
+            .collect()
+    }
+
+    /// Adds a warning once. `true` where it is new.
+    pub(crate) fn warn(&mut self, warning: Warning) -> bool {
+        let known = self
+            .warned
+            .iter()
+            .any(|told| std::mem::discriminant(told) == std::mem::discriminant(&warning));
+        if !known {
+            self.warned.push(warning);
+        }
+        !known
+    }
+}
