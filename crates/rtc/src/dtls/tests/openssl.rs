@@ -5,7 +5,9 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use str0m::crypto::dtls::{DtlsInstance, DtlsOutput, DtlsVersion, SrtpProfile};
@@ -19,13 +21,53 @@ const PROFILES: [(&str, SrtpProfile); 3] = [
     ("SRTP_AES128_CM_SHA1_80", SrtpProfile::AES128_CM_SHA1_80),
 ];
 
-/// A process that does not outlive its test.
-struct Process(Child);
+/// How long anything may take here; nothing comes near it.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A process that outlives neither its test nor [`DEADLINE`].
+struct Process {
+    child: Arc<Mutex<Child>>,
+    stdin: Option<ChildStdin>,
+    stdout: ChildStdout,
+    /// Dropped with the process, which ends its watchdog.
+    _alive: Sender<()>,
+}
+
+impl Process {
+    fn new(mut child: Child) -> Self {
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take().expect("piped");
+        let child = Arc::new(Mutex::new(child));
+        let (alive, ended) = mpsc::channel();
+        let watched = Arc::clone(&child);
+        std::thread::spawn(move || {
+            let _ = ended.recv_timeout(DEADLINE);
+            let mut child = watched.lock().expect("not poisoned");
+            let _ = child.kill();
+            let _ = child.wait();
+        });
+        Self {
+            child,
+            stdin,
+            stdout,
+            _alive: alive,
+        }
+    }
+
+    fn write(&mut self, data: &[u8]) {
+        self.stdin
+            .as_mut()
+            .expect("open")
+            .write_all(data)
+            .expect("written");
+    }
+}
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let mut child = self.child.lock().expect("not poisoned");
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 
@@ -45,7 +87,7 @@ fn openssl(arguments: &[&str], profile: (&str, SrtpProfile)) -> Process {
         .stderr(Stdio::null())
         .spawn()
         .expect("this test needs the `openssl` command");
-    Process(child)
+    Process::new(child)
 }
 
 /// A self-signed RSA-2048 certificate and its key as PEM files.
@@ -72,7 +114,7 @@ struct Seen {
     data: Vec<u8>,
 }
 
-/// Runs our end until `is_done`, or fails after 20 s.
+/// Runs our end until `is_done`.
 #[expect(
     clippy::disallowed_methods,
     reason = "the other end is a process in real time"
@@ -84,7 +126,7 @@ fn run(
     seen: &mut Seen,
     is_done: impl Fn(&Seen) -> bool,
 ) {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + DEADLINE;
     let mut buf = [0; 4096];
     loop {
         let timeout = loop {
@@ -129,7 +171,6 @@ fn run(
 
 /// Reads the process's output until it has told the keying material.
 fn exported_keys(process: &mut Process) -> Vec<u8> {
-    let stdout = process.0.stdout.as_mut().expect("piped");
     let mut text = String::new();
     let mut buf = [0; 4096];
     loop {
@@ -144,7 +185,7 @@ fn exported_keys(process: &mut Process) -> Vec<u8> {
                 .map(|pair| digit(&pair[0]) << 4 | digit(&pair[1]))
                 .collect();
         }
-        let len = stdout.read(&mut buf).expect("readable");
+        let len = process.stdout.read(&mut buf).expect("readable");
         assert_ne!(len, 0, "openssl ended: {text}");
         text.push_str(&String::from_utf8_lossy(&buf[..len]));
     }
@@ -174,13 +215,7 @@ fn server_takes_openssl_with_an_rsa_certificate() {
             "s_client", "-connect", &address, "-cert", &cert, "-key", &key,
         ];
         let mut client = openssl(&arguments, profile);
-        client
-            .0
-            .stdin
-            .as_mut()
-            .expect("piped")
-            .write_all(GREETING)
-            .expect("written");
+        client.write(GREETING);
         let (mut dtls, mut seen) = (our_end(false), Seen::default());
         run(dtls.as_mut(), &socket, None, &mut seen, |seen| {
             seen.data == GREETING
@@ -195,7 +230,7 @@ fn client_takes_openssl_with_an_rsa_certificate() {
     let folder = tempfile::tempdir().expect("a folder");
     let [cert, key] = write_rsa(folder.path());
     // With and without a cookie first.
-    for (listen, profile) in [("-listen", PROFILES[0]), ("-quiet", PROFILES[2])] {
+    for (flag, profile) in [("-listen", PROFILES[0]), ("-quiet", PROFILES[2])] {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("bound");
         let spare = UdpSocket::bind("127.0.0.1:0").expect("bound");
         let address = spare.local_addr().expect("bound");
@@ -203,26 +238,25 @@ fn client_takes_openssl_with_an_rsa_certificate() {
         let port = address.port().to_string();
         // `-Verify` asks for our certificate and insists on it.
         let arguments = [
-            "s_server", "-port", &port, "-cert", &cert, "-key", &key, "-Verify", "1", listen,
+            "s_server", "-port", &port, "-cert", &cert, "-key", &key, "-Verify", "1", "-naccept",
+            "1", flag,
         ];
         let mut server = openssl(&arguments, profile);
-        server
-            .0
-            .stdin
-            .as_mut()
-            .expect("piped")
-            .write_all(GREETING)
-            .expect("written");
         let (mut dtls, mut seen) = (our_end(true), Seen::default());
         run(dtls.as_mut(), &socket, Some(address), &mut seen, |seen| {
             seen.is_connected
         });
         assert_eq!(seen.keys.as_ref().map(|keys| keys.1), Some(profile.1));
+        server.write(GREETING);
         dtls.send_application_data(GREETING).expect("open");
         run(dtls.as_mut(), &socket, Some(address), &mut seen, |seen| {
             !seen.data.is_empty()
         });
-        if listen == "-listen" {
+        // The server tells its keys when it ends, which it does after one session.
+        dtls.close().expect("closes");
+        run(dtls.as_mut(), &socket, Some(address), &mut seen, |_| true);
+        drop(server.stdin.take());
+        if flag == "-listen" {
             assert_eq!(
                 seen.keys.map(|keys| keys.0),
                 Some(exported_keys(&mut server))
