@@ -18,6 +18,8 @@ mod problem;
 mod rate;
 mod resource;
 mod session;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use body::{MAX_JSON, MAX_SDP, SDP, SDP_FRAGMENT, media_type, read_json, read_sdp, read_text};
 pub use caller::{Caller, Connection};
