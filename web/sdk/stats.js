@@ -282,7 +282,8 @@ export class StatsReader {
         keyframes: entry.keyFramesEncoded ?? 0,
       });
     }
-    stats.video?.layers.sort((one, other) => (one.width ?? 0) - (other.width ?? 0));
+    // A layer without a picture is paused, and what is paused first is the highest.
+    stats.video?.layers.sort((one, other) => (one.width ?? Infinity) - (other.width ?? Infinity) || 0);
     return stats;
   }
 }

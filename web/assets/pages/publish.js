@@ -21,6 +21,9 @@ const SETTINGS_KEY = "inver.publish";
 /** Between questions about viewers and warnings. */
 const POLL_MS = 2_000;
 
+/** Samples in a row that must show a limit before it is told; the first seconds always do while the estimate grows. */
+const LIMITED_SAMPLES = 8;
+
 /** @type {Record<string, string>} */
 const STATES = { idle: "Preview", connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", error: "Error", closed: "Stopped" };
 
@@ -34,6 +37,8 @@ const keyName = `inver.key.${room}`;
 /** @type {import("../lib/api.js").ServerInfo | undefined} */
 let server;
 let liveSince = 0;
+/** What limits the picture, and for how many samples. */
+let limited = { by: "", samples: 0 };
 /** Which encoder's lines are shown. */
 let encoder = "obs";
 
@@ -269,6 +274,8 @@ function showState() {
     liveSince = 0;
     find("#figures").hidden = true;
     find("#settings-note").hidden = true;
+    limited = { by: "", samples: 0 };
+    notice("limit", "");
     for (const warning of document.querySelectorAll("[data-notice^=warning]")) warning.remove();
   }
 }
@@ -299,7 +306,9 @@ function showFigures(stats) {
   });
   showLayers(video?.layers ?? []);
   find("#figures").hidden = false;
-  const limit = best?.limitedBy;
+  const by = best?.limitedBy ?? "";
+  limited = { by, samples: by === limited.by ? limited.samples + 1 : 0 };
+  const limit = limited.samples >= LIMITED_SAMPLES ? by : "";
   notice(
     "limit",
     limit === "cpu"

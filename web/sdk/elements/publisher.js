@@ -255,7 +255,7 @@ export class InverPublisherElement extends InverElement {
     });
     publisher.on(PublisherEvent.StatsUpdated, (stats) => {
       if (publisher !== this.#publisher) return;
-      const best = stats.video?.layers.at(-1);
+      const best = stats.video?.layers.filter((layer) => layer.height).at(-1);
       this.#parts.figures.hidden = false;
       this.#parts.figures.textContent = [
         formatBitrate(stats.bitrate),
