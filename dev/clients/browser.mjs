@@ -5,8 +5,8 @@
 //   browser.mjs publish --url WHIP --codec vp8|h264|...  the fake camera and microphone
 //   browser.mjs watch   --url WHEP
 //
-// --relay HOST:PORT replaces the candidates of every WHIP and WHEP answer, --token T is sent as
-// bearer, --simulcast N sends N layers.
+// --relay HOST:PORT replaces the candidates of every WHIP and WHEP answer, --only tcp leaves those
+// of one transport, --token T is sent as bearer, --simulcast N sends N layers.
 //
 // The event `stats` comes four times a second: every peer connection that any script of the page
 // made, every video and audio element that plays a MediaStream. Commands: {"do":"click","role":..,
@@ -16,14 +16,14 @@ import os from 'node:os';
 import path from 'node:path';
 import { setInterval } from 'node:timers';
 
-import { throughRelay } from './lib/exchange.mjs';
+import { onlyTransport, throughRelay } from './lib/exchange.mjs';
 import { emit, fail, obey, options, tool } from './lib/terms.mjs';
 import { collect, measure, publish, watch } from './lib/in-page.mjs';
 
 const DEADLINE = 20_000;
 const BROWSERS = ['chromium', 'chromium-browser', 'google-chrome'];
 
-const option = options(['url', 'codec', 'relay', 'token', 'simulcast']);
+const option = options(['url', 'codec', 'relay', 'only', 'token', 'simulcast']);
 const { chromium } = tool('playwright-core');
 
 const folders = [...(process.env.PATH ?? '').split(path.delimiter), '/usr/bin'];
@@ -59,13 +59,14 @@ page.on('pageerror', (error) => emit('error', { message: String(error.stack ?? e
 page.on('console', (line) => emit('console', { type: line.type(), text: line.text() }));
 await page.addInitScript(collect);
 
-if (option.relay) {
+if (option.relay || option.only) {
   await page.route(
     (url) => /\/wh[ie]p\//.test(url.pathname),
     async (route) => {
       if (route.request().method() !== 'POST') return route.continue();
       const response = await route.fetch();
-      const body = throughRelay(await response.text(), option.relay);
+      const answer = onlyTransport(await response.text(), option.only);
+      const body = throughRelay(answer, option.relay);
       return route.fulfill({ response, body });
     },
   );

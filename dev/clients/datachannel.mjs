@@ -129,9 +129,10 @@ function publish() {
       wanted = false;
     }
     const frame = frames[at];
+    const delay = frame.shown - at;
     at = (at + 1) % frames.length;
     const payloads = packetize(frame, option.codec);
-    const timestamp = videoTime();
+    const timestamp = videoTime() + delay * (90000 / RATE);
     payloads.forEach((payload, index) => {
       const number = sequence & 0xffff;
       const packet = rtpPacket({
@@ -206,7 +207,7 @@ function catchUp(started, progress, rate, send) {
  */
 function watch() {
   const frames = readFrames(option.file, option.codec);
-  const positions = new Map(frames.map((frame, index) => [fingerprint(frame.parts), index]));
+  const positions = new Map(frames.map((frame, index) => [fingerprint(frame.parts, option.codec), index]));
   const count = {
     packets: 0,
     frames: 0,
@@ -231,7 +232,7 @@ function watch() {
 
   const complete = (payloads) => {
     const parts = depacketize(payloads, option.codec);
-    const index = parts && positions.get(fingerprint(parts));
+    const index = parts && positions.get(fingerprint(parts, option.codec));
     if (index === undefined || index === null) {
       count.unknown += 1;
       last = null;

@@ -37,3 +37,13 @@ export function throughRelay(sdp, address) {
     .map((section, index) => (index === 0 ? section : `${section.trimEnd()}\r\n${candidate}\r\n`))
     .join('');
 }
+
+/** Leaves the candidates of one transport (`udp` or `tcp`) in an answer. */
+export function onlyTransport(sdp, transport) {
+  if (!transport) return sdp;
+  const candidate = /^a=candidate:\S+ \d+ (\S+) /;
+  return sdp
+    .split(/\r?\n/)
+    .filter((line) => (candidate.exec(line)?.[1] ?? transport).toLowerCase() === transport)
+    .join('\r\n');
+}

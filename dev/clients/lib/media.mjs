@@ -5,17 +5,42 @@ import { readFileSync } from 'node:fs';
 /** RTP payload bytes of one packet: leaves room for headers, extensions and SRTP in 1200. */
 const LARGEST = 1100;
 
-/** Names a frame by its content. */
-export const fingerprint = (parts) => {
-  const hash = createHash('sha256');
-  for (const part of parts) hash.update(part);
-  return hash.digest('hex').slice(0, 16);
-};
+/** Whether an H264 unit is a slice; the others may be repeated or left out on the way. */
+const isSlice = (unit) => [1, 5].includes(unit[0] & 31);
 
-/** Frames `{parts, key}` of a file: IVF for vp8, an Annex B stream with delimiters for h264. */
+/** Names a frame by its content. */
+export function fingerprint(parts, codec) {
+  const hash = createHash('sha256');
+  for (const part of codec === 'h264' ? parts.filter(isSlice) : parts) hash.update(part);
+  return hash.digest('hex').slice(0, 16);
+}
+
+/**
+ * Frames `{parts, key, shown}` of a file: IVF for vp8, an Annex B stream with delimiters for h264.
+ * `shown` is the frame's place in the order of presentation.
+ */
 export function readFrames(file, codec) {
   const bytes = readFileSync(file);
-  return codec === 'vp8' ? readIvf(bytes) : readAnnexB(bytes);
+  const frames = codec === 'vp8' ? readIvf(bytes) : readAnnexB(bytes);
+  orderOfPresentation(frames, codec);
+  return frames;
+}
+
+/** A frame that others refer to is shown after the unreferenced ones that follow it. */
+function orderOfPresentation(frames, codec) {
+  const unreferenced = ({ parts }) =>
+    codec === 'h264' && (parts.find(isSlice)[0] & 0x60) === 0;
+  for (let at = 0, place = 0; at < frames.length; ) {
+    let next = at + 1;
+    while (next < frames.length && unreferenced(frames[next])) {
+      frames[next].shown = place;
+      place += 1;
+      next += 1;
+    }
+    frames[at].shown = place;
+    place += 1;
+    at = next;
+  }
 }
 
 function readIvf(bytes) {

@@ -1,0 +1,23 @@
+//! The real program with real clients: browsers, encoders, other WebRTC stacks, hostile input.
+//!
+//! One file per behaviour. Tools come from `cargo xtask setup`; a missing one fails its tests by
+//! name.
+
+mod b_frames;
+mod bad_requests;
+mod browser;
+mod control;
+mod data;
+mod drain;
+mod ffmpeg;
+mod gstreamer;
+mod half_open;
+mod harness;
+mod hostile_datagrams;
+mod loss;
+mod network;
+mod publishers;
+mod reconnect;
+mod restart;
+mod second_stack;
+mod simulcast;
