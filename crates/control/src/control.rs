@@ -247,6 +247,7 @@ impl Control {
         let source = Source {
             room: room.clone(),
             participant,
+            joined: false,
             session: None,
             pending: None,
             flowing: false,

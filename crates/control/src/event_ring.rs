@@ -55,7 +55,7 @@ impl EventRing {
             return Replay::Events(Vec::new());
         };
         let oldest = self.events.front().map_or(self.next, |event| event.id);
-        if last_seen + 1 < oldest || last_seen >= self.next {
+        if last_seen >= self.next || last_seen + 1 < oldest {
             return Replay::Reset;
         }
         let missed = self.events.iter().filter(|event| event.id > last_seen);

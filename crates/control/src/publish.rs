@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use inver_proto::{Direction, Door, ParticipantId, RoomId, RoomKind, SessionId, SourceId};
+use inver_proto::{
+    Direction, Door, ParticipantId, RoomEvent, RoomId, RoomKind, SessionId, SourceId,
+};
 
 use crate::access::{Action, Grant, Origin};
 use crate::output::Command;
@@ -156,10 +158,7 @@ impl Control {
         };
         if let Some(source) = own {
             self.check_takeover(source, participant, grant, now)?;
-            if let Some(source) = self.sources.get_mut(&source) {
-                source.participant = Some(participant.clone());
-                source.released = false;
-            }
+            self.hand_over(source, participant, now);
             if kind == RoomKind::Broadcast {
                 self.assign(room, participant, source);
             }
@@ -182,6 +181,31 @@ impl Control {
             state.stage = Some(source);
         }
         Ok(source)
+    }
+
+    /// Whoever had the source before has left for good.
+    fn hand_over(&mut self, id: SourceId, participant: &ParticipantId, now: Now) {
+        let Some(source) = self.sources.get_mut(&id) else {
+            return;
+        };
+        source.released = false;
+        let before = source.participant.replace(participant.clone());
+        let Some(before) = before.filter(|before| before != participant) else {
+            return;
+        };
+        let joined = std::mem::take(&mut source.joined);
+        let room = source.room.clone();
+        let stays = self
+            .rooms
+            .get(&room)
+            .and_then(|room| room.participants.get(&before))
+            .is_some_and(|who| !who.sessions.is_empty());
+        if joined && !stays {
+            let what = RoomEvent::ParticipantLeft {
+                participant: before,
+            };
+            self.event(now, &room, what);
+        }
     }
 
     /// Makes the source the participant's, and nobody else's.

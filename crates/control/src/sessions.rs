@@ -167,7 +167,7 @@ impl Control {
             });
         let reconnects = self.sources.get(&source).is_some_and(|source| {
             direction == Direction::Publish
-                && source.grace_until.is_some()
+                && source.joined
                 && source.participant.as_ref() == Some(&participant)
         });
         if first && !reconnects {
@@ -206,6 +206,7 @@ impl Control {
             state.pending = None;
         }
         let old = state.session.replace(session);
+        state.joined = true;
         state.published = published;
         if !state.flowing {
             state.quiet_since = now.elapsed;
@@ -429,8 +430,9 @@ impl Control {
             source.pending = None;
         }
         if source.session != Some(session) {
+            // The grace period may have run out while the data plane was being asked.
             if !source.is_taken() {
-                self.release_source(state.source);
+                self.grace_over(state.source, now);
             }
             return;
         }
@@ -467,6 +469,7 @@ impl Control {
         }
         let room = source.room.clone();
         let participant = source.participant.clone();
+        let joined = std::mem::take(&mut source.joined);
         let viewers: Vec<SessionId> = source.subscribers.iter().copied().collect();
         self.release_source(id);
         let leaving = viewers.into_iter().filter(|viewer| {
@@ -480,7 +483,7 @@ impl Control {
         self.refresh_live(&room, now);
         self.forget_source_if_unused(id);
         if let Some(participant) = participant {
-            self.drop_participant_if_gone(&room, &participant, true, now);
+            self.drop_participant_if_gone(&room, &participant, joined, now);
         }
         self.drop_room_if_empty(&room, now);
     }

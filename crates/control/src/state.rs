@@ -106,6 +106,8 @@ pub(crate) struct Source {
     pub(crate) room: RoomId,
     /// Who publishes here, or did and may come back; nobody where viewers wait for anyone.
     pub(crate) participant: Option<ParticipantId>,
+    /// Whether that participant was told of as here, and not yet as gone.
+    pub(crate) joined: bool,
     /// The session that feeds it.
     pub(crate) session: Option<SessionId>,
     /// A session that the data plane is being asked to let feed it.

@@ -300,8 +300,14 @@ impl Inner {
         self.look(|control| control.source_of(session))
     }
 
-    pub(crate) fn unwatch(&self, session: SessionId) {
-        self.mutate(|control, _| control.unwatch(session));
+    /// A reader of a session's signals goes. Under control's lock, so that another one who comes
+    /// meanwhile is not forgotten.
+    pub(crate) fn leave(&self, session: SessionId) {
+        self.mutate(|control, _| {
+            if self.watchers.leave(session) {
+                control.unwatch(session);
+            }
+        });
     }
 
     pub(crate) fn publications(&self, source: SourceId) -> Vec<Publication> {

@@ -8,6 +8,7 @@ mod api;
 mod config;
 mod figures;
 mod handle;
+mod link;
 mod media;
 mod run;
 mod secrets;

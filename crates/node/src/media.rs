@@ -38,6 +38,9 @@ pub trait Media: Send + Sync + 'static {
     /// Ends a session; sessions that are not known are no error.
     fn close(&self, session: SessionId, reason: CloseReason);
 
+    /// Notes that a session has ended, as the data plane told.
+    fn forget_session(&self, session: SessionId);
+
     /// Drops a source that nobody feeds or watches.
     fn forget_source(&self, source: SourceId);
 

@@ -30,6 +30,9 @@ pub(crate) async fn events(inner: Arc<Inner>, mut events: mpsc::Receiver<(usize,
                 told = count > 0;
                 inner.mutate(|control, now| {
                     for (_, event) in batch.drain(..) {
+                        if let Event::Closed { session, .. } = &event {
+                            inner.media.forget_session(*session);
+                        }
                         control.handle_media(fact(event), now);
                     }
                     // Here too, or a steady flow of facts would hold the timers up.

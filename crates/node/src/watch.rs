@@ -51,7 +51,7 @@ impl Watchers {
     }
 
     /// Drops the entry when its last reader goes; says whether it did.
-    fn leave(&self, session: SessionId) -> bool {
+    pub(crate) fn leave(&self, session: SessionId) -> bool {
         let mut senders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // The reader that asks still counts.
         let last = senders
@@ -166,9 +166,7 @@ impl SessionWatch {
 
 impl Drop for SessionWatch {
     fn drop(&mut self) {
-        if self.inner.watchers.leave(self.session) {
-            self.inner.unwatch(self.session);
-        }
+        self.inner.leave(self.session);
     }
 }
 
