@@ -3,6 +3,7 @@
 //! This is the top floor: it knows every other crate and none knows it. It decides nothing about
 //! rooms and touches no packet.
 
+pub mod assemble;
 pub mod banner;
 pub mod cli;
 pub mod config;
@@ -10,4 +11,8 @@ pub mod http;
 pub mod listen;
 pub mod logging;
 pub mod metrics;
+mod program;
+pub mod running;
 pub mod tls;
+
+pub use program::main;

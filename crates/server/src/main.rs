@@ -1,3 +1,7 @@
 //! The program `inver`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    inver_server::main()
+}

@@ -189,8 +189,13 @@ impl Loaded {
             wrong(
                 "webrtc",
                 "bind",
-                "must name at least one address; \"::\" means all".into(),
+                "must name at least one address; \"::\" and \"0.0.0.0\" mean all".into(),
             );
+        }
+        if !config.webrtc.discover && config.webrtc.advertise.is_empty() {
+            let message = "without it webrtc.advertise must name an address, or nobody would know \
+                           where media goes";
+            wrong("webrtc", "discover", message.into());
         }
         for (section, key, value) in [
             ("webrtc", "max_sessions", config.webrtc.max_sessions),
@@ -220,7 +225,8 @@ impl Loaded {
             }
         }
         for (section, key, period) in [
-            ("webrtc", "ice_timeout", config.webrtc.ice_timeout),
+            ("webrtc", "connect_timeout", config.webrtc.connect_timeout),
+            ("webrtc", "lost_timeout", config.webrtc.lost_timeout),
             ("tls", "reload_interval", config.tls.reload_interval),
             ("limits", "header_timeout", config.limits.header_timeout),
             (

@@ -16,7 +16,7 @@ pub use load::{Flag, Loaded, Origin, Sources, load};
 pub use print::effective;
 pub use problem::{Place, Problem, Problems};
 pub use schema::{
-    Acme, Auth, Config, IceServer, Limits, Log, LogFormat, Metrics, Rooms, SECTIONS, Server, Tls,
-    Webrtc, keys_of,
+    Acme, Auth, Config, Estimation, IceServer, Limits, Log, LogFormat, Metrics, Rooms, SECTIONS,
+    Server, Tls, Webrtc, keys_of,
 };
 pub use value::{BasePath, Listen, Period, PublicUrl, Secret};

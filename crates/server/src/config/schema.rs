@@ -148,16 +148,20 @@ pub struct Webrtc {
     pub advertise: Vec<IpAddr>,
     /// Whether media may come over TCP on the same port number.
     pub tcp: bool,
-    /// Whether the bandwidth towards each viewer is estimated.
-    pub bandwidth_estimation: bool,
+    /// Whether clients are told this machine's own addresses too.
+    pub discover: bool,
+    /// Whether the bandwidth towards viewers is estimated.
+    pub bandwidth_estimation: Estimation,
     /// Whether several datagrams are handed to the kernel at once.
     pub gso: bool,
-    /// Whether several datagrams are taken from the kernel at once.
-    pub gro: bool,
     /// Sessions per shard.
     pub max_sessions: usize,
-    /// How long a session without contact is kept.
-    pub ice_timeout: Period,
+    /// Longest time from an offer to a connection.
+    pub connect_timeout: Period,
+    /// How long a session that lost contact is kept.
+    pub lost_timeout: Period,
+    /// How long packets of an unfinished frame may wait to be sent on together.
+    pub batch_delay: Period,
     /// STUN and TURN servers that clients are told.
     pub ice_servers: Vec<IceServer>,
 }
@@ -167,17 +171,31 @@ impl Default for Webrtc {
         Self {
             port: 7000,
             shards: 0,
-            bind: vec![IpAddr::from([0u16; 8])],
+            bind: vec![IpAddr::from([0u16; 8]), IpAddr::from([0u8; 4])],
             advertise: Vec::new(),
             tcp: true,
-            bandwidth_estimation: true,
+            discover: true,
+            bandwidth_estimation: Estimation::Auto,
             gso: true,
-            gro: true,
-            max_sessions: 4_000,
-            ice_timeout: Period::seconds(30),
+            max_sessions: 10_000,
+            connect_timeout: Period::seconds(30),
+            lost_timeout: Period::seconds(30),
+            batch_delay: Period::milliseconds(2),
             ice_servers: Vec::new(),
         }
     }
+}
+
+/// When the bandwidth towards viewers is estimated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Estimation {
+    /// For viewers who can get one of several layers.
+    Auto,
+    /// For all.
+    On,
+    /// For none.
+    Off,
 }
 
 /// `[[webrtc.ice_servers]]`

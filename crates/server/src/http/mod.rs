@@ -1,5 +1,6 @@
 //! Serving HTTP: the accept loop, pages, headers, operations. The doors bring their own routes.
 
+pub mod base_path;
 pub mod observe;
 pub mod operations;
 pub mod pages;

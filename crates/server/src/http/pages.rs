@@ -5,10 +5,11 @@
 
 use axum::Router;
 use axum::extract::{Path, Request};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use inver_proto::RoomId;
 use rust_embed::{Embed, EmbeddedFile};
 use tower_http::compression::CompressionLayer;
 
@@ -45,19 +46,24 @@ pub fn router() -> Router {
     for (route, file) in PAGES {
         // Only the watch page may stand inside other sites: the others act with people's rights.
         let embeddable = *file == "pages/watch.html";
-        pages = pages.route(
-            route,
-            get(async move |method: Method, headers: HeaderMap| {
-                page(file, embeddable, &method, &headers)
-            }),
-        );
+        let handler = if route.contains("{room}") {
+            get(async move |Path(room): Path<String>, headers: HeaderMap| {
+                if room.parse::<RoomId>().is_err() {
+                    return not_found(headers).await;
+                }
+                page(file, embeddable, &headers)
+            })
+        } else {
+            get(async move |headers: HeaderMap| page(file, embeddable, &headers))
+        };
+        pages = pages.route(route, handler);
     }
     let files = Router::new()
         .route("/assets/{*path}", get(asset))
         .route("/sdk/v1/{*path}", get(sdk))
         .route(
             "/favicon.ico",
-            get(async |headers: HeaderMap| serve("assets/icon.svg", &headers)),
+            get(async |headers: HeaderMap| serve("assets/favicon.svg", &headers)),
         );
     pages
         .merge(files)
@@ -65,15 +71,13 @@ pub fn router() -> Router {
         .fallback(not_found)
 }
 
-fn page(file: &str, embeddable: bool, method: &Method, headers: &HeaderMap) -> Response {
+fn page(file: &str, embeddable: bool, headers: &HeaderMap) -> Response {
     let mut response = serve(file, headers);
-    if *method == Method::GET || *method == Method::HEAD {
-        let ancestors = if embeddable { "*" } else { "'none'" };
-        let policy = format!("{POLICY}; frame-ancestors {ancestors}");
-        set(&mut response, header::CONTENT_SECURITY_POLICY, &policy);
-        if !embeddable {
-            set(&mut response, header::X_FRAME_OPTIONS, "DENY");
-        }
+    let ancestors = if embeddable { "*" } else { "'none'" };
+    let policy = format!("{POLICY}; frame-ancestors {ancestors}");
+    set(&mut response, header::CONTENT_SECURITY_POLICY, &policy);
+    if !embeddable {
+        set(&mut response, header::X_FRAME_OPTIONS, "DENY");
     }
     response
 }
@@ -93,14 +97,28 @@ async fn sdk(Path(path): Path<String>, headers: HeaderMap) -> Response {
     response
 }
 
-async fn not_found() -> Response {
-    let body = "There is nothing at this address. The pages begin at /.\n";
-    (StatusCode::NOT_FOUND, body).into_response()
+/// A page for people, a line for programs.
+async fn not_found(headers: HeaderMap) -> Response {
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok());
+    if !accept.is_some_and(|accept| accept.contains("text/html")) {
+        let body = "There is nothing at this address. The pages begin at /.\n";
+        return (StatusCode::NOT_FOUND, body).into_response();
+    }
+    // Without the entity tag that the client may have: the status must stay 404.
+    let mut response = page("pages/error.html", false, &HeaderMap::new());
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
 }
 
 /// A file, or 304 where the client has it already.
 fn serve(path: &str, headers: &HeaderMap) -> Response {
-    let Some(file) = Files::get(path) else {
+    // Debug builds read from disk, where `..` would lead into folders that are not for the web.
+    let leaves = path
+        .split(['/', '\\'])
+        .any(|segment| matches!(segment, "" | "." | ".."));
+    let Some(file) = Files::get(path).filter(|_| !leaves) else {
         return (StatusCode::NOT_FOUND, "There is no such file.\n").into_response();
     };
     let tag = entity_tag(&file);
@@ -239,6 +257,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn people_get_a_page_where_nothing_is() {
+        for path in ["/nothing", "/watch/no%20room"] {
+            let response = get(path, &[(header::ACCEPT, "text/html,*/*;q=0.8")]).await;
+            assert_eq!(response.status(), StatusCode::NOT_FOUND);
+            let kind = header_of(&response, &header::CONTENT_TYPE);
+            assert_eq!(kind, "text/html; charset=utf-8");
+            assert!(!header_of(&response, &header::CONTENT_SECURITY_POLICY).is_empty());
+        }
+    }
+
+    #[tokio::test]
     async fn nothing_else_of_the_folder_is_served() {
         for path in [
             "/assets/../pages/home.html",
@@ -246,7 +275,9 @@ mod tests {
             "/sdk/v1/package.json",
             "/assets/%2e%2e/%2e%2e/Cargo.toml",
             "/sdk/v1/nothing.js",
+            "/sdk/v1//etc/passwd",
             "/nothing",
+            "/watch/no%20room",
         ] {
             assert_eq!(
                 get(path, &[]).await.status(),

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::ConnectInfo;
 use axum::extract::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -41,10 +40,6 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Pause after the kernel refused to accept, mostly for want of file descriptors: without it the
 /// loop would spin, and a longer one keeps people waiting.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// Whether a request came over TLS to this process; an extension of every request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Secure(pub bool);
 
 /// What all listeners share.
 #[derive(Debug, Clone)]
@@ -80,6 +75,7 @@ pub async fn serve(
         };
         let connection = Connection {
             peer,
+            local: stream.local_addr().ok(),
             app: app.clone(),
             tls: tls.clone(),
             bounds: bounds.clone(),
@@ -144,6 +140,7 @@ impl Protocols {
 
 struct Connection {
     peer: SocketAddr,
+    local: Option<SocketAddr>,
     app: Router,
     tls: Option<TlsAcceptor>,
     bounds: Bounds,
@@ -190,17 +187,25 @@ impl Connection {
         Box::pin(self.http(stream, protocol, true)).await;
     }
 
-    async fn http<S>(self, stream: S, protocol: &auto::Builder<TokioExecutor>, secure: bool)
+    async fn http<S>(self, stream: S, protocol: &auto::Builder<TokioExecutor>, tls: bool)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Self {
-            peer, app, watcher, ..
+            peer,
+            local,
+            app,
+            watcher,
+            ..
         } = self;
+        let origin = inver_http::Connection {
+            remote: peer,
+            local,
+            tls,
+        };
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let mut request: Request = request.map(Body::new);
-            request.extensions_mut().insert(ConnectInfo(peer));
-            request.extensions_mut().insert(Secure(secure));
+            request.extensions_mut().insert(origin);
             let app = app.clone();
             async move {
                 let Ok(response) = app.oneshot(request).await;

@@ -14,12 +14,14 @@ pub use super::text::CONTENT_TYPE;
 /// What control knows.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rooms {
-    /// Rooms that exist.
-    pub rooms: usize,
     /// Rooms in which somebody publishes.
     pub live: usize,
-    /// Sessions that watch.
+    /// Viewers of all rooms.
     pub viewers: usize,
+    /// Sessions that are not connected yet.
+    pub connecting: usize,
+    /// Connected sessions that publish.
+    pub publishing: usize,
 }
 
 /// Writes the page.
@@ -50,14 +52,22 @@ pub fn render(
     );
     let help = "Whether new sessions are accepted: 1, or 0 while draining.";
     page.single("inver_ready", Kind::Gauge, help, u8::from(ready));
-    page.single("inver_rooms", Kind::Gauge, "Rooms that exist.", rooms.rooms);
     let help = "Rooms in which somebody publishes.";
     page.single("inver_rooms_live", Kind::Gauge, help, rooms.live);
     page.single(
         "inver_viewers",
         Kind::Gauge,
-        "Sessions that watch.",
+        "Viewers of all rooms.",
         rooms.viewers,
+    );
+    let help = "Connected sessions that publish.";
+    page.single("inver_publishers", Kind::Gauge, help, rooms.publishing);
+    let help = "Sessions that are not connected yet.";
+    page.single(
+        "inver_sessions_connecting",
+        Kind::Gauge,
+        help,
+        rooms.connecting,
     );
     gauges(&mut page, shards);
     counters(&mut page, shards);
@@ -290,9 +300,10 @@ mod tests {
         requests.record(RouteClass::Whip, 201, Duration::from_millis(20));
         requests.record(RouteClass::Whip, 201, Duration::from_millis(30));
         let rooms = Rooms {
-            rooms: 3,
             live: 1,
             viewers: 20,
+            connecting: 4,
+            publishing: 1,
         };
         let shards = [Arc::new(first), Arc::new(second)];
         render(&shards, rooms, &requests, Duration::from_secs(5), true)

@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::server::ResolvesServerCert;
 use rustls_acme::caches::DirCache;
 use rustls_acme::{AcmeConfig, EventOk};
+use tokio::task::JoinSet;
 
 use super::{Error, provider};
 use crate::config;
@@ -19,14 +20,18 @@ use crate::config;
 /// Protocol name of a challenge's handshake.
 pub const ALPN: &[u8] = b"acme-tls/1";
 
-/// Begins to get and renew the certificate; the task ends with the runtime.
+/// Begins to get and renew the certificate, in one of `tasks`.
 ///
 /// Until the first certificate is there, handshakes of browsers fail: nothing else could be served
 /// under the domain's name.
 ///
 /// # Errors
 /// `acme.ca` cannot be read.
-pub fn start(acme: &config::Acme, folder: &Path) -> Result<Arc<dyn ResolvesServerCert>, Error> {
+pub fn start(
+    acme: &config::Acme,
+    folder: &Path,
+    tasks: &mut JoinSet<()>,
+) -> Result<Arc<dyn ResolvesServerCert>, Error> {
     let contact = acme.email.iter().map(|email| format!("mailto:{email}"));
     let config = match &acme.ca {
         None => AcmeConfig::new_with_provider(&acme.domains, provider()),
@@ -39,7 +44,7 @@ pub fn start(acme: &config::Acme, folder: &Path) -> Result<Arc<dyn ResolvesServe
         .state();
     let resolver = state.resolver();
     let domains = acme.domains.join(", ");
-    tokio::spawn(async move {
+    tasks.spawn(async move {
         // The stream never ends: it waits until the next renewal is due, and backs off on errors.
         while let Some(event) = state.next().await {
             match event {

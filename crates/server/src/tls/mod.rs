@@ -8,6 +8,7 @@
 pub mod acme;
 pub mod files;
 pub mod self_signed;
+mod setup;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+
+pub use setup::{Tls, set_up};
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
