@@ -19,6 +19,8 @@ const CONNECT_TIMEOUT_MS = 12_000;
 const RESTART_AFTER_MS = 1_500;
 /** How long a restart may take before the session is given up and a new one made. */
 const RESTART_TIMEOUT_MS = 6_000;
+/** How long the media of a session that ends may outlive the wish to end it, while the server is told. */
+const END_TIMEOUT_MS = 500;
 /** Candidates are gathered in bursts; waiting this long puts most of them into one request. */
 const TRICKLE_DELAY_MS = 60;
 
@@ -205,7 +207,7 @@ export class Client extends Emitter {
       let error;
       const session = new AbortController();
       try {
-        const lost = await this.#connect(AbortSignal.any([closing, session.signal]));
+        const { lost } = await this.#connect(AbortSignal.any([closing, session.signal]));
         this.#everConnected = true;
         this.#backoff.reset();
         resolve();
@@ -262,14 +264,17 @@ export class Client extends Emitter {
     this.#resource = undefined;
     this.#peer = undefined;
     this.#lose = undefined;
+    // Closing DTLS ends the session on the server as well; the request goes first, so that it still finds it.
+    const ended = resource?.end();
+    if (ended) await Promise.race([ended, delay(END_TIMEOUT_MS)]);
     peer?.close();
-    await resource?.end();
+    await ended;
   }
 
   /**
    * Makes one session.
    * @param {AbortSignal} signal Ends with the session.
-   * @returns {Promise<Promise<InverError>>} The inner promise resolves when the connection is lost.
+   * @returns {Promise<{ lost: Promise<InverError> }>} `lost` resolves when the connection is lost.
    */
   async #connect(signal) {
     const { iceServers = [], iceTransportPolicy } = this.#options;
@@ -322,7 +327,7 @@ export class Client extends Emitter {
     await connected;
     this.onConnected(peer);
     this.#watch(peer, signal);
-    return lost;
+    return { lost };
   }
 
   /**

@@ -59,6 +59,8 @@ export const PlayerEvent = Object.freeze({
 
 /** Media that has not come for this long has stopped; two samples, so that one slow second is none. */
 const STALLED_AFTER_MS = 2_500;
+/** A live room's first packet comes within a round trip or two of the connection; later than this nobody is live. */
+const FIRST_PACKET_MS = 1_200;
 /** Longest wait between tries in a room where nobody is live; lower resumes sooner, higher is kinder to the server. */
 const OFFLINE_RETRY_MS = 3_000;
 const EVENTS = ["active", "inactive", "layers", "viewercount", "reconnect"];
@@ -217,7 +219,13 @@ export class WhepPlayer extends Client {
   onConnected(peer) {
     this.#connected = true;
     this.#flow.at = Date.now();
-    if (peer.getReceivers().some(({ track }) => track && !track.muted)) this.#flows(peer);
+    if (peer.getReceivers().some(({ track }) => track && !track.muted)) {
+      this.#flows(peer);
+      return;
+    }
+    setTimeout(() => {
+      if (peer === this.peerConnection && this.state !== PlayerState.Playing) this.enter(PlayerState.Offline);
+    }, FIRST_PACKET_MS);
   }
 
   /** @param {RTCPeerConnection} peer */

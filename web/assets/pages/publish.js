@@ -306,7 +306,9 @@ function showFigures(stats) {
   });
   showLayers(video?.layers ?? []);
   find("#figures").hidden = false;
-  const by = best?.limitedBy ?? "";
+  // Encoders go on saying "bandwidth" long after there is enough of it.
+  const enough = (transport.available ?? 0) >= (publisher.settings.bitrate ?? 0);
+  const by = best?.limitedBy === "bandwidth" && enough ? "" : (best?.limitedBy ?? "");
   limited = { by, samples: by === limited.by ? limited.samples + 1 : 0 };
   const limit = limited.samples >= LIMITED_SAMPLES ? by : "";
   notice(

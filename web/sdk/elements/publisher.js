@@ -239,7 +239,7 @@ export class InverPublisherElement extends InverElement {
           maxFramerate: frameRate,
           simulcast,
           contentHint: source === SourceKind.Screen ? "detail" : "motion",
-          degradationPreference: source === SourceKind.Screen ? "maintain-resolution" : "balanced",
+          degradationPreference: source === SourceKind.Screen ? "maintain-resolution" : "maintain-framerate",
         },
         audio: source === SourceKind.Camera ? {} : { stereo: true, maxBitrate: 128_000 },
       });
