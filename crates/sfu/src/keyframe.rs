@@ -13,6 +13,8 @@ const RETRY: Duration = Duration::from_millis(1000);
 #[derive(Debug, Clone, Copy, Default)]
 pub struct KeyframeRequests {
     wanted: bool,
+    /// Since when a keyframe has been awaited.
+    since: Option<Instant>,
     asked: Option<Instant>,
     answered: bool,
 }
@@ -21,13 +23,20 @@ impl KeyframeRequests {
     /// Somebody needs a keyframe. `true`: ask now; otherwise [`Self::poll_timeout`] tells when.
     pub fn want(&mut self, now: Instant) -> bool {
         self.wanted = true;
+        self.since.get_or_insert(now);
         self.due(now)
+    }
+
+    /// How long a wanted keyframe has been awaited.
+    pub fn awaited(&self, now: Instant) -> Option<Duration> {
+        self.since.map(|since| now.saturating_duration_since(since))
     }
 
     /// A keyframe began to arrive.
     pub fn arrived(&mut self) {
         self.answered = true;
         self.wanted = false;
+        self.since = None;
     }
 
     /// When to call [`Self::handle_timeout`].

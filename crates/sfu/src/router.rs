@@ -10,7 +10,8 @@ use crate::keyframe::KeyframeRequests;
 use crate::layers::Layers;
 use crate::{Batch, Routed};
 
-/// A longer distance between keyframes makes joiners and switches wait; the publisher is told.
+/// A longer distance between keyframes makes joiners and switches wait; a publisher whose encoder
+/// makes none on request is told.
 const LONG_KEYFRAME_INTERVAL: Duration = Duration::from_secs(4);
 
 /// Media stopped when nothing came for this long.
@@ -21,7 +22,7 @@ const STOPPED_AFTER: Duration = Duration::from_secs(2);
 pub enum Finding {
     /// Frames are coded out of presentation order.
     Reordered,
-    /// Keyframes are further apart than four seconds, and nobody asked for fewer.
+    /// Keyframes are further apart than four seconds and do not come when asked for.
     KeyframesFar(Duration),
     /// A layer of the video began or ceased to be active, or its size changed.
     LayersChanged,
@@ -182,10 +183,17 @@ impl Router {
                 track.told_layers[index] = fresh;
                 changed = true;
             }
+            // An encoder that makes keyframes when asked needs none in between; one that does not
+            // leaves joiners waiting for its own.
+            let awaited = track
+                .keyframes
+                .get(index)
+                .and_then(|requests| requests.awaited(now));
             if !track.told_far
                 && state.active(now)
                 && let Some(since) = state.since_keyframe(now)
                 && since > LONG_KEYFRAME_INTERVAL
+                && awaited.is_some_and(|awaited| awaited > LONG_KEYFRAME_INTERVAL / 2)
             {
                 track.told_far = true;
                 findings.push(Finding::KeyframesFar(since));

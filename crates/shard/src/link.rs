@@ -130,6 +130,7 @@ pub fn start(config: Config) -> Result<(Link, mpsc::Receiver<(usize, Event)>), S
             by_remote: HashMap::new(),
             sources: HashMap::new(),
             waiting: Vec::new(),
+            keyframes: Vec::new(),
             timers: Timers::default(),
             stamp: 0,
             random: fastrand::Rng::new(),

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use inver_media::Kind;
 use inver_proto::SourceId;
-use inver_rtc::Layer;
 use inver_sfu::Limits;
 use nix::time::{ClockId, clock_gettime};
 
@@ -62,7 +61,6 @@ impl Shard {
         let ids: Vec<SourceId> = self.sources.keys().copied().collect();
         for id in ids {
             let mut findings = Vec::new();
-            let mut due = Vec::new();
             let Some(source) = self.sources.get_mut(&id) else {
                 continue;
             };
@@ -79,13 +77,6 @@ impl Shard {
                 && router
                     .track(Kind::Video)
                     .is_some_and(|track| track.format.is_some());
-            if let Some(track) = router.track_mut(Kind::Video) {
-                for (index, requests) in track.keyframes.iter_mut().enumerate() {
-                    if let (true, Ok(index)) = (requests.handle_timeout(now), u8::try_from(index)) {
-                        due.push(Layer(index));
-                    }
-                }
-            }
             let stopped = at_home && source.flowing && !flowing;
             if stopped {
                 source.flowing = false;
@@ -118,9 +109,6 @@ impl Shard {
             }
             if let (true, Some(level)) = (at_home, level) {
                 self.tell(Event::Speaking { source: id, level });
-            }
-            for layer in due {
-                self.ask_keyframe(id, layer, now);
             }
             self.act_on(id, &findings, now);
             self.review_viewers(id, now);

@@ -6,7 +6,7 @@ use std::time::Instant;
 use inver_media::Kind;
 use inver_proto::SourceId;
 use inver_rtc::{Layer, Write};
-use inver_sfu::{Batch, Finding, Routed};
+use inver_sfu::{Batch, Finding, KeyframeRequests, Routed};
 
 use crate::api::{CloseReason, Event, Warning};
 use crate::command::{Command, Message};
@@ -339,6 +339,61 @@ impl Shard {
         };
         if requests.want(now) {
             self.ask_keyframe(id, layer, now);
+        }
+        self.remember_keyframe(id, layer);
+    }
+
+    /// Notes when a request that is still open has to be looked at again.
+    fn remember_keyframe(&mut self, id: SourceId, layer: Layer) {
+        let at = self
+            .sources
+            .get(&id)
+            .and_then(|source| {
+                source
+                    .router
+                    .as_ref()?
+                    .track(Kind::Video)?
+                    .keyframes
+                    .get(usize::from(layer.0))
+            })
+            .and_then(KeyframeRequests::poll_timeout);
+        if let Some(at) = at
+            && !self
+                .keyframes
+                .iter()
+                .any(|(_, of, on)| (*of, *on) == (id, layer))
+        {
+            self.keyframes.push((at, id, layer));
+        }
+    }
+
+    /// Asks for the keyframes whose time has come.
+    pub(crate) fn ask_due_keyframes(&mut self) {
+        if self.keyframes.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let mut due = Vec::new();
+        self.keyframes.retain(|(at, id, layer)| {
+            let waits = *at > now;
+            if !waits {
+                due.push((*id, *layer));
+            }
+            waits
+        });
+        for (id, layer) in due {
+            let requests = self.sources.get_mut(&id).and_then(|source| {
+                source
+                    .router
+                    .as_mut()?
+                    .track_mut(Kind::Video)?
+                    .keyframes
+                    .get_mut(usize::from(layer.0))
+            });
+            if requests.is_some_and(|requests| requests.handle_timeout(now)) {
+                self.ask_keyframe(id, layer, now);
+            }
+            self.remember_keyframe(id, layer);
         }
     }
 

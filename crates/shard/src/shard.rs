@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use inver_proto::{SessionId, SourceId};
-use inver_rtc::{Candidate, Event as RtcEvent, Output, Statistics, Transport};
+use inver_rtc::{Candidate, Event as RtcEvent, Layer, Output, Statistics, Transport};
 use inver_sfu::{Batch, Routed};
 use mio::{Events, Poll, Token};
 use quinn_udp::RecvMeta;
@@ -69,6 +69,8 @@ pub(crate) struct Shard {
     pub(crate) sources: HashMap<SourceId, Source>,
     /// Sources with packets that wait.
     pub(crate) waiting: Vec<SourceId>,
+    /// Keyframe requests that wait for their interval.
+    pub(crate) keyframes: Vec<(Instant, SourceId, Layer)>,
     pub(crate) timers: Timers,
     pub(crate) stamp: u64,
     pub(crate) random: fastrand::Rng,
@@ -131,6 +133,7 @@ impl Shard {
             self.take_batches();
             self.send_due();
             self.serve_timers();
+            self.ask_due_keyframes();
             if Instant::now() >= self.review_at {
                 self.review_at = Instant::now() + REVIEW_INTERVAL;
                 self.review();
@@ -145,6 +148,9 @@ impl Shard {
         let mut next = self.review_at;
         if let Some(timer) = self.timers.next() {
             next = next.min(timer);
+        }
+        for (at, ..) in &self.keyframes {
+            next = next.min(*at);
         }
         for source in &self.waiting {
             if let Some(at) = self.sources.get(source).and_then(|source| source.flush_at) {
