@@ -179,8 +179,11 @@ export class Client extends Emitter {
     await ended;
   }
 
-  /** @returns {Promise<void>} */
-  [Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose")]() {
+  /**
+   * As `close`, for `await using`; browsers without that have no such symbol and no use for the method.
+   * @returns {Promise<void>}
+   */
+  [Symbol.asyncDispose]() {
     return this.close();
   }
 

@@ -8,7 +8,9 @@
 import { InverPlayerElement } from "./elements/player.js";
 import { InverPublisherElement } from "./elements/publisher.js";
 
-if (!customElements.get("inver-player")) customElements.define("inver-player", InverPlayerElement);
-if (!customElements.get("inver-publisher")) customElements.define("inver-publisher", InverPublisherElement);
+// Where pages are rendered on a server there is no registry, and nothing to define.
+const registry = globalThis.customElements;
+if (registry && !registry.get("inver-player")) registry.define("inver-player", InverPlayerElement);
+if (registry && !registry.get("inver-publisher")) registry.define("inver-publisher", InverPublisherElement);
 
 export { InverPlayerElement, InverPublisherElement };

@@ -18,7 +18,7 @@ test("figures as people read them", () => {
 test("a publication in words, by its best layer", () => {
   const layers = [{ width: 320, height: 180, frames_per_second: 15 }, { width: 1280, height: 720, frames_per_second: 29.97 }];
   assert.equal(publicationText({ kind: "video", codec: "H264", layers }), "H264 1280×720 30 fps 2 layers");
-  assert.equal(publicationText({ kind: "audio", codec: "Opus", layers: [{}] }), "Opus");
+  assert.equal(publicationText({ kind: "audio", codec: "opus", layers: [{}] }), "Opus");
   assert.equal(publicationText({ kind: "video" }), "");
 });
 

@@ -79,12 +79,13 @@ export async function api(path, { method = "GET", body, token, signal } = {}) {
 export const roomPath = (room) => `rooms/${encodeURIComponent(room)}`;
 
 /**
- * Publications of a room, whether the answer is the full form or the public one.
+ * Publications of a room, whether the answer is the full form or the public one; video first.
  * @param {Room} room
  * @returns {Publication[]}
  */
 export function publicationsOf(room) {
-  return room.publications ?? (room.participants ?? []).flatMap((participant) => participant.publications ?? []);
+  const all = room.publications ?? (room.participants ?? []).flatMap((participant) => participant.publications ?? []);
+  return [...all].sort((one, other) => other.kind.localeCompare(one.kind));
 }
 
 /** Longest unfinished line that is kept, in characters; the server sends far smaller ones. */

@@ -86,6 +86,14 @@ export function viewersText(count) {
 }
 
 /**
+ * @param {string | undefined} codec As WebRTC or the server names it, in any case.
+ * @returns {string} As people write it.
+ */
+export function codecText(codec) {
+  return codec?.toLowerCase() === "opus" ? "Opus" : (codec?.toUpperCase() ?? "");
+}
+
+/**
  * Says what a publication is, such as `H264 1280×720 30 fps`.
  * @param {{ kind: string, codec?: string, layers?: { width?: number, height?: number, frames_per_second?: number, active?: boolean }[] }} publication
  * @returns {string}
@@ -95,7 +103,7 @@ export function publicationText({ codec, layers = [] }) {
     (/** @type {typeof layers[number] | undefined} */ most, one) => ((one.height ?? 0) > (most?.height ?? 0) ? one : most),
     undefined,
   );
-  const parts = [codec ?? ""];
+  const parts = [codecText(codec)];
   if (best?.height) {
     parts.push(`${best.width}×${best.height}`);
     if (best.frames_per_second) parts.push(`${Math.round(best.frames_per_second)} fps`);

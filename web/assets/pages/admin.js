@@ -7,7 +7,7 @@
  */
 
 import { isRoomId, roomIdProblem } from "../../sdk/v1/room.js";
-import { ApiError, BASE, api, followEvents, roomPath, tabStore, takeFromFragment } from "../lib/api.js";
+import { ApiError, BASE, api, followEvents, publicationsOf, roomPath, tabStore, takeFromFragment } from "../lib/api.js";
 import { find, h, setPageState, setText, snippet, toast } from "../lib/dom.js";
 import { bitrateText, msText, publicationText, secondsSince, shareText, spanText } from "../lib/format.js";
 
@@ -281,7 +281,7 @@ function contents(id, host) {
     loadKeys: () => void loadKeys(),
     update: (/** @type {import("../lib/api.js").Room} */ room) => {
       const now = Date.now();
-      const media = (room.participants ?? []).flatMap((one) => one.publications ?? []).map(publicationText).filter(Boolean);
+      const media = publicationsOf(room).map(publicationText).filter(Boolean);
       setText(
         facts,
         [

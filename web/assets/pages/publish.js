@@ -15,7 +15,7 @@ import { SourceKind, listDevices } from "../../sdk/v1/sources.js";
 import { BASE, api, roomPath, tabStore, takeFromFragment } from "../lib/api.js";
 import { copyButton, copyText, find, h, setPageState, setText, snippet, toast } from "../lib/dom.js";
 import { encodersOf } from "../lib/encoders.js";
-import { bitrateText, clockText, flagOf, msText, roomOfPath, shareText, viewersText } from "../lib/format.js";
+import { bitrateText, clockText, codecText, flagOf, msText, roomOfPath, shareText, viewersText } from "../lib/format.js";
 
 const SETTINGS_KEY = "inver.publish";
 /** Between questions about viewers and warnings. */
@@ -290,7 +290,7 @@ function showFigures(stats) {
     ["Sending", bitrateText(stats.bitrate)],
     ["Picture", best?.width ? `${best.width}×${best.height}` : "none"],
     ["Frames per second", best ? String(Math.round(best.framesPerSecond)) : "–"],
-    ["Codecs", [video?.codec, audio?.codec].filter(Boolean).join(", ") || "–"],
+    ["Codecs", [video?.codec, audio?.codec].map(codecText).filter(Boolean).join(", ") || "–"],
     ["Lost on the way", shareText(loss)],
     ["Round trip", msText(transport.roundTripMs)],
     ["Bandwidth estimate", transport.available ? bitrateText(transport.available) : "–"],
@@ -378,7 +378,9 @@ async function poll() {
     });
     notice("server", "");
     setText(find("#viewers"), now.live ? viewersText(now.viewers) : "");
-    const warnings = publisher.state === PublisherState.Live ? (now.warnings ?? []) : [];
+    // A browser sends keyframes when viewers ask and has no interval to set: that advice is for encoders.
+    const ours = publisher.state === PublisherState.Live;
+    const warnings = (now.live ? (now.warnings ?? []) : []).filter((warning) => !(ours && warning.kind === "keyframe_interval"));
     for (const old of document.querySelectorAll("[data-notice^=warning]")) {
       if (!warnings.some((warning) => `warning-${warning.kind}` === old.getAttribute("data-notice"))) old.remove();
     }

@@ -51,13 +51,20 @@ export function setIcon(button, name, label) {
 }
 
 /**
+ * A style sheet that is made when it is first used, so that importing the SDK outside a browser does no harm.
  * @param {string} text
- * @returns {CSSStyleSheet}
+ * @returns {() => CSSStyleSheet}
  */
 export function sheet(text) {
-  const made = new CSSStyleSheet();
-  made.replaceSync(text);
-  return made;
+  /** @type {CSSStyleSheet | undefined} */
+  let made;
+  return () => {
+    if (!made) {
+      made = new CSSStyleSheet();
+      made.replaceSync(text);
+    }
+    return made;
+  };
 }
 
 /**

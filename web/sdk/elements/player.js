@@ -25,7 +25,7 @@ const TEMPLATE = `
 <div class="frame" tabindex="0" role="group" aria-label="Live video">
   <video playsinline disableremoteplayback></video>
   <div class="screen">${wavesMarkup}<div class="spinner" hidden></div><h2></h2><p></p><button class="pill again" type="button" hidden></button></div>
-  <button class="pill chip" type="button" hidden>${iconMarkup("muted")}Tap for sound</button>
+  <button class="pill chip" type="button" aria-label="Tap for sound (unmute)" hidden>${iconMarkup("muted")}Tap for sound</button>
   <div class="bar">
     <button class="icon play" type="button"></button>
     <div class="volume"><button class="icon mute" type="button"></button><input type="range" min="0" max="1" step="0.05" aria-label="Volume"></div>
@@ -73,7 +73,7 @@ export class InverPlayerElement extends InverElement {
   constructor() {
     super();
     const root = this.attachShadow({ mode: "open" });
-    root.adoptedStyleSheets = [common, playerSheet];
+    root.adoptedStyleSheets = [common(), playerSheet()];
     root.innerHTML = TEMPLATE;
     this.#root = root;
     this.#frame = find(root, ".frame");
@@ -545,6 +545,7 @@ export class InverPlayerElement extends InverElement {
       latency.title = "Estimated delay from the server to this screen: half a round trip, jitter buffer and decoding";
     }
     if (chip.hidden && this.#video.muted && !this.#askedForSound) this.#show();
+    this.#panel.record(stats);
     if (this.#panel.shown) this.#panel.update(stats, this.#player);
   }
 
@@ -562,6 +563,8 @@ export class InverPlayerElement extends InverElement {
     quality.title = name;
     if (quality.hidden) this.#openMenu(false);
     const items = [undefined, ...layers];
+    // Before the first figures all layers look paused.
+    const known = layers.some((layer) => layer.active);
     // Buttons are kept while the choice is the same, so that the focus stays.
     if (menu.childElementCount !== items.length) {
       menu.replaceChildren(
@@ -586,7 +589,7 @@ export class InverPlayerElement extends InverElement {
       if (!item) return;
       item.setAttribute("aria-checked", String((layer?.id ?? "") === pickedId));
       find(item, "span").textContent = layer ? layerName(layer) : "Auto";
-      find(item, "small").textContent = layer?.bitrate ? formatBitrate(layer.bitrate) : layer && !layer.active ? "paused" : "";
+      find(item, "small").textContent = layer?.bitrate ? formatBitrate(layer.bitrate) : layer && known ? "paused" : "";
     });
   }
 

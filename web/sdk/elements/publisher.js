@@ -74,7 +74,7 @@ export class InverPublisherElement extends InverElement {
   constructor() {
     super();
     const root = this.attachShadow({ mode: "open" });
-    root.adoptedStyleSheets = [common, publisherSheet];
+    root.adoptedStyleSheets = [common(), publisherSheet()];
     root.innerHTML = TEMPLATE;
     this.#video = /** @type {HTMLVideoElement} */ (find(root, "video"));
     this.#parts = {

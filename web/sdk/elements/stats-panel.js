@@ -47,15 +47,20 @@ export class StatsPanel {
   }
 
   /**
+   * Keeps a sample for the curves, whether the panel is shown or not.
+   * @param {import("../stats.js").PlayerStats} stats
+   */
+  record(stats) {
+    this.#last = stats;
+    this.#history.push({ bitrate: stats.bitrate, buffer: stats.video?.bufferMs ?? stats.audio?.bufferMs ?? 0 });
+    if (this.#history.length > KEPT) this.#history.shift();
+  }
+
+  /**
    * @param {import("../stats.js").PlayerStats} stats
    * @param {import("../player.js").WhepPlayer | undefined} player
    */
   update(stats, player) {
-    if (stats !== this.#last) {
-      this.#history.push({ bitrate: stats.bitrate, buffer: stats.video?.bufferMs ?? stats.audio?.bufferMs ?? 0 });
-      if (this.#history.length > KEPT) this.#history.shift();
-    }
-    this.#last = stats;
     const { video, audio, transport } = stats;
     /** @type {[string, string | undefined][]} */
     const rows = [
