@@ -472,6 +472,10 @@ impl Control {
         let joined = std::mem::take(&mut source.joined);
         let viewers: Vec<SessionId> = source.subscribers.iter().copied().collect();
         self.release_source(id);
+        self.refresh_live(&room, now);
+        if let Some(participant) = participant {
+            self.drop_participant_if_gone(&room, &participant, joined, now);
+        }
         let leaving = viewers.into_iter().filter(|viewer| {
             self.sessions
                 .get(viewer)
@@ -480,11 +484,7 @@ impl Control {
         for viewer in leaving.collect::<Vec<_>>() {
             self.close_session(viewer, CloseCause::PublisherGone, now);
         }
-        self.refresh_live(&room, now);
         self.forget_source_if_unused(id);
-        if let Some(participant) = participant {
-            self.drop_participant_if_gone(&room, &participant, joined, now);
-        }
         self.drop_room_if_empty(&room, now);
     }
 
