@@ -136,6 +136,10 @@ export class Client extends Emitter {
   onSession(_resource, _signal) {}
   /** ICE and DTLS are up. @param {RTCPeerConnection} _peer @protected */
   onConnected(_peer) {}
+  /** Looks closer at an error before it is decided whether to try again. @param {InverError} error @returns {Promise<InverError>} @protected */
+  async examine(error) {
+    return error;
+  }
   /** @param {InverError} _error @param {number} _wait Milliseconds until the next attempt. @protected */
   onWaiting(_error, _wait) {}
   /** @param {InverError} error @returns {boolean} @protected */
@@ -219,7 +223,9 @@ export class Client extends Emitter {
         error = cause instanceof InverError ? cause : new ConnectionError(ErrorCode.ConnectionLost, messageOf(cause), { cause });
       }
       session.abort();
+      if (error.code === ErrorCode.Ended) this.#resource?.forget();
       await this.#teardown();
+      if (!closing.aborted) error = await this.examine(error);
       if (closing.aborted) {
         reject(error);
         return;
@@ -399,15 +405,13 @@ export class Client extends Emitter {
           if (restarting) lose("the connection was lost");
           else void restart();
           break;
-        case "closed":
-          lose("the connection was closed");
-          break;
         default:
       }
     };
     // DTLS closed by the server shows on the transport before ICE notices.
     const closed = () => {
-      if (transport?.state === "closed" || transport?.state === "failed") lose("the server ended the connection");
+      if (transport?.state === "closed") this.#lose?.(new ConnectionError(ErrorCode.Ended, "the server ended the session"));
+      else if (transport?.state === "failed") lose("the encryption of the connection failed");
     };
     const transport = peer.getTransceivers().find((one) => one.sender.transport)?.sender.transport;
     transport?.addEventListener("statechange", closed, { signal });

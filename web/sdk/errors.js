@@ -35,6 +35,8 @@ export const ErrorCode = Object.freeze({
   Protocol: "protocol",
   /** The media connection was lost and may not be tried again. */
   ConnectionLost: "connectionLost",
+  /** The server ended the session: an operator did, or somebody took it over. */
+  Ended: "ended",
   /** This browser lacks something that was asked for. */
   Unsupported: "unsupported",
   /** The user or the browser refused camera, microphone or screen. */

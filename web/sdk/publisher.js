@@ -7,12 +7,17 @@
 
 import { Client } from "./client.js";
 import { VideoCodec, encodingsOf, preferCodec } from "./codecs.js";
-import { ErrorCode, MediaError } from "./errors.js";
+import { ConnectionError, ErrorCode, MediaError } from "./errors.js";
+import { request } from "./resource.js";
+import { delay } from "./retry.js";
 import { withFormatParameters } from "./sdp.js";
 import { StatsReader } from "./stats.js";
 
 /** Bits per second that sending begins with. Higher gives a good picture sooner, lower spares slow uplinks a first burst. */
 const START_BITRATE = 1_200_000;
+
+/** A server that stops closes its sessions shortly before its doors. */
+const PROBE_AFTER_MS = 1_500;
 
 /** States of a `WhipPublisher`. */
 export const PublisherState = Object.freeze({
@@ -239,9 +244,28 @@ export class WhipPublisher extends Client {
 
   /** @override @param {import("./errors.js").InverError} error @protected */
   retries(error) {
+    if (error.code === ErrorCode.Ended) return false;
     // After a loss the server may still hold our old session for a moment, or not know a node's session any more.
     if (this.everConnected && (error.code === ErrorCode.Taken || error.code === ErrorCode.NotFound)) return true;
     return super.retries(error);
+  }
+
+  /**
+   * A session that the server ends was taken over or ended by an operator, and coming back at once would be a fight; or the
+   * server stops, and coming back is wanted. Whether the endpoint still answers a moment later tells which.
+   * @override @param {import("./errors.js").InverError} error @protected
+   */
+  async examine(error) {
+    if (error.code !== ErrorCode.Ended) return error;
+    this.enter(PublisherState.Reconnecting);
+    try {
+      await delay(PROBE_AFTER_MS, this.closing);
+      const { status } = await request(this.endpoint, { method: "OPTIONS" }, this.closing);
+      if (status < 500) return error;
+      return new ConnectionError(ErrorCode.Unavailable, "the server is not ready", { cause: error });
+    } catch {
+      return new ConnectionError(ErrorCode.ConnectionLost, "the server stopped", { cause: error });
+    }
   }
 
   /** @override @param {import("./errors.js").InverError} error @param {number} wait @protected */

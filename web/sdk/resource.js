@@ -172,6 +172,11 @@ export class Resource {
     return response;
   }
 
+  /** The server has ended the session by itself: nothing is left to end. */
+  forget() {
+    this.#ended = true;
+  }
+
   /**
    * Ends the session on the server. Safe to call twice, never throws; survives the page's end.
    * @returns {Promise<void>}

@@ -63,6 +63,7 @@ export function isWorthRetrying(error) {
     case ErrorCode.TooMany:
     case ErrorCode.Unavailable:
     case ErrorCode.ConnectionLost:
+    case ErrorCode.Ended:
       return true;
     default:
       return false;

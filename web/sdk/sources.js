@@ -202,7 +202,6 @@ function testTone() {
   const timer = setInterval(schedule, 250);
   // Sound starts with the first touch where the browser wants one.
   const resume = () => void context.resume().catch(() => {});
-  resume();
   const waiting = new AbortController();
   for (const name of ["pointerdown", "keydown"]) addEventListener(name, resume, { once: true, signal: waiting.signal });
   const track = output.stream.getAudioTracks()[0];

@@ -374,10 +374,10 @@ function sessionLine(room, session) {
         {
           class: "button tiny danger",
           type: "button",
-          "aria-label": `Remove ${session.participant} from the room`,
+          "aria-label": `Kick ${session.participant} out of the room`,
           onclick: async () => {
-            if (!(await ask(`Remove ${session.participant}?`, "All of their sessions in this room end. They may come back unless their key is withdrawn.", "Remove"))) return;
-            await attempt(() => api(`${path}/participants/${encodeURIComponent(session.participant)}`, { method: "DELETE", token }), "Removed");
+            if (!(await ask(`Kick ${session.participant}?`, "All of their sessions in this room end. They may come back unless their key is withdrawn.", "Kick"))) return;
+            await attempt(() => api(`${path}/participants/${encodeURIComponent(session.participant)}`, { method: "DELETE", token }), "Kicked");
           },
         },
         "Kick",

@@ -89,6 +89,8 @@ export function words(error, door) {
       return { title: "Not permitted", detail: `The key or token does not allow ${publishing ? "publishing to" : "watching"} this room.` };
     case ErrorCode.Taken:
       return { title: "Somebody is already live here", detail: "A room has one publisher at a time. Choose another room, or try again when they are done." };
+    case ErrorCode.Ended:
+      return { title: "The session was ended", detail: "Somebody went live here with the same key, or an operator ended the session." };
     case ErrorCode.NotLive:
     case ErrorCode.NotFound:
       return publishing
