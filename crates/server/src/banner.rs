@@ -75,7 +75,7 @@ impl Banner<'_> {
         let mut out = format!("\nInver {}\n\n", env!("CARGO_PKG_VERSION"));
         let mut line = |name: &str, text: &str| {
             // Writing to a String cannot fail.
-            let _ = writeln!(out, "  {name:<13}{text}");
+            let _ = writeln!(out, "{}", format!("  {name:<13}{text}").trim_end());
         };
         line("Home", &format!("{base}/"));
         line("Publish", &format!("{base}/publish/{ROOM}"));
