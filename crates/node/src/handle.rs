@@ -2,16 +2,18 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use inver_control::{
-    Command, Control, Now, Output, Refusal, RefusalKind, Secret, SessionCounts, SystemEntropy,
+    Command, Control, Now, Output, Policy, Refusal, RefusalKind, Secret, Secrets, SessionCounts,
+    Stored, SystemEntropy,
 };
 use inver_proto::{
     ApiEvent, IceServer, Publication, RoomId, ServerInfo, SessionId, SourceId, Timestamp,
 };
 use inver_shard::{Event, Snapshot};
 use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tokio::time::Instant;
 
 use crate::api::SessionEvent;
 use crate::config::Config;
@@ -48,6 +50,13 @@ impl std::fmt::Debug for Handle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Handle")
     }
+}
+
+/// What of the configuration is needed once the data folder is open.
+pub(crate) struct Settings {
+    pub(crate) policy: Policy,
+    pub(crate) ice_servers: Vec<IceServer>,
+    pub(crate) version: String,
 }
 
 pub(crate) struct Inner {
@@ -98,6 +107,28 @@ impl Handle {
             Ok::<_, OpenError>((secrets, store, stored))
         });
         let (secrets, store, stored) = opened.await.expect("opening the store does not panic")?;
+        let settings = Settings {
+            policy,
+            ice_servers,
+            version,
+        };
+        Self::start(settings, secrets, store, stored, media, events)
+    }
+
+    /// Starts the tasks around a control plane with what the store held.
+    pub(crate) fn start(
+        settings: Settings,
+        secrets: Secrets,
+        store: Store,
+        stored: Stored,
+        media: impl Media,
+        events: mpsc::Receiver<(usize, Event)>,
+    ) -> Result<Self, OpenError> {
+        let Settings {
+            policy,
+            ice_servers,
+            version,
+        } = settings;
         let started_wall = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_err(|_| OpenError::Clock)?;

@@ -6,6 +6,8 @@
 mod admin;
 mod api;
 mod config;
+#[cfg(test)]
+mod disk_full;
 mod figures;
 mod handle;
 mod link;
@@ -13,6 +15,8 @@ mod media;
 mod run;
 mod secrets;
 mod sessions;
+#[cfg(test)]
+mod silent;
 mod store;
 mod watch;
 

@@ -57,7 +57,7 @@ pub enum StoreError {
     },
 }
 
-type Opener = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
+pub(crate) type Opener = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
 
 /// An open store. Its calls block on the disk.
 pub(crate) struct Store {
@@ -83,7 +83,7 @@ impl Store {
         Self::open_with(path, Box::new(move || Database::create(&file)))
     }
 
-    fn open_with(path: &Path, opener: Opener) -> Result<Self, StoreError> {
+    pub(crate) fn open_with(path: &Path, opener: Opener) -> Result<Self, StoreError> {
         let store = Self {
             path: path.to_owned(),
             opener,

@@ -1,0 +1,238 @@
+//! A data plane that does as it is told, and a node around it.
+#![allow(dead_code, reason = "each behaviour uses its own part of this")]
+#![allow(unreachable_pub, reason = "a module of several test programs")]
+
+use std::future::{Future, ready};
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use inver_node::{
+    Answering, Client, Config, Credentials, Handle, Media, Policy, Publish, Subscribe, Target,
+};
+use inver_proto::{Door, RoomId, SessionId, SourceId};
+use inver_shard::{Answer, CloseReason, Error, Event, IceFragment, LayerSelection, Snapshot};
+use tokio::sync::{Notify, mpsc};
+
+/// What was asked of the data plane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    Publish(SessionId, SourceId),
+    Subscribe(SessionId, SourceId, bool),
+    AcceptAnswer(SessionId),
+    Trickle(SessionId, String),
+    RestartIce(SessionId),
+    SelectLayer(SessionId, LayerSelection),
+    SwitchSource(SessionId, SourceId),
+    Close(SessionId, CloseReason),
+    ForgetSession(SessionId),
+    ForgetSource(SourceId),
+    Stop,
+}
+
+#[derive(Default)]
+struct Script {
+    calls: Mutex<Vec<Call>>,
+    refusal: Mutex<Option<Error>>,
+    hanging: Mutex<bool>,
+    snapshots: Mutex<Vec<Arc<Snapshot>>>,
+    called: Notify,
+}
+
+/// Clones are the same data plane.
+#[derive(Clone, Default)]
+pub struct Fake(Arc<Script>);
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Fake {
+    pub fn calls(&self) -> Vec<Call> {
+        lock(&self.0.calls).clone()
+    }
+
+    /// Refuses what comes from now on.
+    pub fn refuse(&self, error: Option<Error>) {
+        *lock(&self.0.refusal) = error;
+    }
+
+    /// Does not answer from now on.
+    pub fn hang(&self, hanging: bool) {
+        *lock(&self.0.hanging) = hanging;
+    }
+
+    pub fn measure(&self, snapshot: Snapshot) {
+        *lock(&self.0.snapshots) = vec![Arc::new(snapshot)];
+    }
+
+    /// Waits for a call.
+    pub async fn called(&self, call: &Call) {
+        loop {
+            let notified = self.0.called.notified();
+            if self.calls().contains(call) {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    fn note(&self, call: Call) {
+        lock(&self.0.calls).push(call);
+        self.0.called.notify_waiters();
+    }
+
+    fn answer<T: Send + 'static>(&self, call: Call, value: T) -> Answering<'_, T> {
+        self.note(call);
+        if *lock(&self.0.hanging) {
+            return Box::pin(std::future::pending());
+        }
+        let refusal = lock(&self.0.refusal).clone();
+        Box::pin(ready(refusal.map_or(Ok(value), Err)))
+    }
+}
+
+fn described(session: SessionId) -> Answer {
+    Answer {
+        sdp: format!("v=0\r\ns={session}\r\n"),
+        ufrag: format!("ours{session}"),
+    }
+}
+
+impl Media for Fake {
+    fn publish(&self, request: inver_shard::Publish) -> Answering<'_, Answer> {
+        let call = Call::Publish(request.session, request.source);
+        self.answer(call, described(request.session))
+    }
+
+    fn subscribe(&self, request: inver_shard::Subscribe) -> Answering<'_, Answer> {
+        let call = Call::Subscribe(request.session, request.source, request.offer.is_some());
+        self.answer(call, described(request.session))
+    }
+
+    fn accept_answer(&self, session: SessionId, _: String) -> Answering<'_, ()> {
+        self.answer(Call::AcceptAnswer(session), ())
+    }
+
+    fn trickle(&self, session: SessionId, fragment: IceFragment) -> Answering<'_, ()> {
+        self.answer(Call::Trickle(session, fragment.text), ())
+    }
+
+    fn restart_ice(&self, session: SessionId, _: IceFragment) -> Answering<'_, Answer> {
+        let sdp = "a=ice-ufrag:anew\r\n".to_owned();
+        self.answer(
+            Call::RestartIce(session),
+            Answer {
+                sdp,
+                ufrag: "anew".to_owned(),
+            },
+        )
+    }
+
+    fn select_layer(&self, session: SessionId, selection: LayerSelection) -> Answering<'_, ()> {
+        self.answer(Call::SelectLayer(session, selection), ())
+    }
+
+    fn switch_source(&self, session: SessionId, source: SourceId) -> Answering<'_, ()> {
+        self.answer(Call::SwitchSource(session, source), ())
+    }
+
+    fn close(&self, session: SessionId, reason: CloseReason) {
+        self.note(Call::Close(session, reason));
+    }
+
+    fn forget_session(&self, session: SessionId) {
+        self.note(Call::ForgetSession(session));
+    }
+
+    fn forget_source(&self, source: SourceId) {
+        self.note(Call::ForgetSource(source));
+    }
+
+    fn snapshots(&self) -> Vec<Arc<Snapshot>> {
+        lock(&self.0.snapshots).clone()
+    }
+
+    fn stop(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.note(Call::Stop);
+        Box::pin(ready(()))
+    }
+}
+
+/// A node with a fake data plane.
+pub struct Node {
+    pub handle: Handle,
+    pub fake: Fake,
+    pub facts: mpsc::Sender<(usize, Event)>,
+}
+
+impl Node {
+    pub async fn open(folder: &Path, open: bool) -> Self {
+        Self::try_open(folder, open).await.expect("opens")
+    }
+
+    pub async fn try_open(folder: &Path, open: bool) -> Result<Self, inver_node::OpenError> {
+        let config = Config {
+            data_dir: folder.to_owned(),
+            policy: Policy {
+                open,
+                ..Policy::default()
+            },
+            version: "1.2.3".to_owned(),
+            ..Config::default()
+        };
+        let fake = Fake::default();
+        let (facts, events) = mpsc::channel(64);
+        let handle = Handle::open(config, fake.clone(), events).await?;
+        Ok(Self {
+            handle,
+            fake,
+            facts,
+        })
+    }
+
+    pub async fn tell(&self, event: Event) {
+        self.facts.send((0, event)).await.expect("the node listens");
+    }
+
+    /// The source that a session feeds or gets.
+    pub fn source(&self, session: SessionId) -> SourceId {
+        let calls = self.fake.calls().into_iter();
+        let mut sources = calls.filter_map(|call| match call {
+            Call::Publish(id, source) | Call::Subscribe(id, source, _) if id == session => {
+                Some(source)
+            }
+            _ => None,
+        });
+        sources.next().expect("the session was asked for")
+    }
+}
+
+pub const OFFER: &str = "v=0\r\na=ice-ufrag:theirs\r\na=ice-pwd:0123456789012345678901\r\n";
+
+pub fn room(id: &str) -> RoomId {
+    id.parse().expect("is a room id")
+}
+
+pub fn publish(id: &str, credentials: &str) -> Publish {
+    Publish {
+        target: Target::Room(room(id)),
+        participant: None,
+        credentials: Credentials::bearer(credentials),
+        client: Client::default(),
+        offer: OFFER.to_owned(),
+        door: Door::Whip,
+    }
+}
+
+pub fn subscribe(id: &str) -> Subscribe {
+    Subscribe {
+        room: room(id),
+        participant: None,
+        credentials: Credentials::NONE,
+        client: Client::default(),
+        offer: Some(OFFER.to_owned()),
+        wait: false,
+        door: Door::Whep,
+    }
+}
