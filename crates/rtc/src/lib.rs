@@ -14,6 +14,9 @@ mod peer_connection;
 mod sdp;
 mod types;
 
+#[doc(hidden)]
+pub use dtls::fuzz_dtls;
+
 pub use candidate::{Candidate, Transport, order_for};
 pub use peer_connection::{OfferedMedia, PeerConnection, PendingAnswer, Settings};
 pub use sdp::{Fragment, MediaLine, Offer, SdpError};

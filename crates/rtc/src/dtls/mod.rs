@@ -16,6 +16,7 @@ mod client;
 mod endpoint;
 mod failure;
 mod flight;
+mod fuzz;
 mod handshake;
 mod reassembly;
 mod record;
@@ -34,6 +35,8 @@ use str0m::crypto::{CryptoError, CryptoProvider};
 
 use certificate::Identity;
 use endpoint::Endpoint;
+
+pub use fuzz::fuzz_dtls;
 
 /// str0m's cryptography with our DTLS in it, for `RtcConfig::set_crypto_provider`.
 pub(crate) fn crypto_provider() -> Arc<CryptoProvider> {
