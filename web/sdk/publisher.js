@@ -17,7 +17,7 @@ import { StatsReader } from "./stats.js";
 const START_BITRATE = 1_200_000;
 
 /** A server that stops closes its sessions shortly before its doors. */
-const PROBE_AFTER_MS = 1_500;
+const PROBE_AFTER_MS = 500;
 
 /** States of a `WhipPublisher`. */
 export const PublisherState = Object.freeze({
@@ -89,6 +89,7 @@ export class WhipPublisher extends Client {
   #stats;
   /** @type {RTCDataChannel | undefined} */
   #data;
+  #liveAt = 0;
 
   /**
    * @param {string | URL} endpoint
@@ -239,6 +240,7 @@ export class WhipPublisher extends Client {
 
   /** @override @protected */
   onConnected() {
+    this.#liveAt = Date.now();
     this.enter(PublisherState.Live);
   }
 
@@ -252,7 +254,7 @@ export class WhipPublisher extends Client {
 
   /**
    * A session that the server ends was taken over or ended by an operator, and coming back at once would be a fight; or the
-   * server stops, and coming back is wanted. Whether the endpoint still answers a moment later tells which.
+   * server stops or was started anew, and coming back is wanted.
    * @override @param {import("./errors.js").InverError} error @protected
    */
   async examine(error) {
@@ -260,11 +262,18 @@ export class WhipPublisher extends Client {
     this.enter(PublisherState.Reconnecting);
     try {
       await delay(PROBE_AFTER_MS, this.closing);
+      const info = await serverInfo(this.endpoint, this.closing);
+      if (!info.draining && info.uptime_seconds * 1000 > Date.now() - this.#liveAt) return error;
+      return new ConnectionError(ErrorCode.ConnectionLost, "the server was stopped", { cause: error });
+    } catch {
+      // Another server than Inver, or none any more: whether the endpoint still answers tells which.
+    }
+    try {
       const { status } = await request(this.endpoint, { method: "OPTIONS" }, this.closing);
       if (status < 500) return error;
       return new ConnectionError(ErrorCode.Unavailable, "the server is not ready", { cause: error });
     } catch {
-      return new ConnectionError(ErrorCode.ConnectionLost, "the server stopped", { cause: error });
+      return new ConnectionError(ErrorCode.ConnectionLost, "the server was stopped", { cause: error });
     }
   }
 
@@ -288,4 +297,18 @@ export class WhipPublisher extends Client {
     this.#stats = this.#reader.readOutbound(report.values(), at);
     this.emit(PublisherEvent.StatsUpdated, this.#stats);
   }
+}
+
+/**
+ * What an Inver server says about itself.
+ * @param {string} endpoint
+ * @param {AbortSignal} signal
+ * @returns {Promise<{ draining: boolean, uptime_seconds: number }>} Rejects where there is no such server.
+ */
+async function serverInfo(endpoint, signal) {
+  const at = endpoint.lastIndexOf("/whip/");
+  const response = await request(new URL("api/v1/server", endpoint.slice(0, at + 1)).href, {}, signal);
+  const info = response.ok ? await response.json() : undefined;
+  if (typeof info?.uptime_seconds !== "number") throw new ConnectionError(ErrorCode.Protocol, "the server does not tell its age");
+  return info;
 }
