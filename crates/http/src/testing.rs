@@ -137,6 +137,8 @@ impl Media for Scripted {
 
     fn close(&self, _: SessionId, _: CloseReason) {}
 
+    fn forget_session(&self, _: SessionId) {}
+
     fn forget_source(&self, _: SourceId) {}
 
     fn snapshots(&self) -> Vec<Arc<Snapshot>> {

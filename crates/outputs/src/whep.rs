@@ -7,6 +7,7 @@
 
 mod endpoint;
 mod events;
+mod fuzz;
 mod layer;
 
 use std::sync::Arc;
@@ -19,6 +20,9 @@ use inver_node::Handle;
 use inver_proto::Door;
 
 use events::Streams;
+
+#[doc(hidden)]
+pub use fuzz::{fuzz_bodies, fuzz_preferences};
 
 /// Routes `/whep/...`.
 pub fn router(handle: Handle, http: Context) -> Router {

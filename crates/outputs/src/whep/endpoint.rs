@@ -138,7 +138,7 @@ async fn watch(
 }
 
 /// Whether a `Prefer` header lists `counter-offer`.
-fn prefers_counter_offer(headers: &HeaderMap) -> bool {
+pub(super) fn prefers_counter_offer(headers: &HeaderMap) -> bool {
     headers
         .get_all(PREFER)
         .iter()

@@ -165,7 +165,7 @@ pub(super) async fn create(
 }
 
 /// Reads the names; any unknown one refuses all.
-fn wanted(names: Option<&[String]>) -> Result<[bool; EVENTS.len()], Problem> {
+pub(super) fn wanted(names: Option<&[String]>) -> Result<[bool; EVENTS.len()], Problem> {
     let Some(names) = names else {
         return Ok([true; EVENTS.len()]);
     };

@@ -16,7 +16,7 @@ use super::WhepState;
 /// Unknown members are ignored, so that clients of later drafts are understood in part.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Selection {
+pub(super) struct Selection {
     /// Section that it is about. There is one video section, so it decides nothing.
     #[serde(rename = "mediaId")]
     _media_id: Option<MediaId>,
