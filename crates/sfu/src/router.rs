@@ -24,7 +24,7 @@ pub enum Finding {
     Reordered,
     /// Keyframes are further apart than four seconds and do not come when asked for.
     KeyframesFar(Duration),
-    /// A layer of the video began or ceased to be active, or its size changed.
+    /// A layer of the video began or ceased to be active, or its size or rate became known.
     LayersChanged,
     /// The codec of a track became known or changed.
     CodecChanged(Kind),
@@ -42,8 +42,8 @@ pub struct RouterTrack {
     clock: TrackClock,
     told_reordered: bool,
     told_far: bool,
-    /// Activity and size of each layer as last told.
-    told_layers: Vec<(bool, Option<(u32, u32)>)>,
+    /// Activity, size and whether a rate is known, for each layer as last told.
+    told_layers: Vec<(bool, Option<(u32, u32)>, bool)>,
 }
 
 impl RouterTrack {
@@ -57,7 +57,7 @@ impl RouterTrack {
             clock: TrackClock::default(),
             told_reordered: false,
             told_far: false,
-            told_layers: vec![(false, None); count],
+            told_layers: vec![(false, None, false); count],
         }
     }
 }
@@ -178,7 +178,7 @@ impl Router {
             else {
                 continue;
             };
-            let fresh = (state.active(now), state.size);
+            let fresh = (state.active(now), state.size, state.bitrate > 0);
             if track.told_layers[index] != fresh {
                 track.told_layers[index] = fresh;
                 changed = true;
