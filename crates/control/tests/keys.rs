@@ -230,10 +230,7 @@ fn a_plan_alone_changes_nothing() {
             .plan_create_room(&request, now)
             .expect("is new");
         assert!(plan.durable && id == room("studio"));
-        let numbered = plan
-            .changes
-            .iter()
-            .any(|change| *change == Change::NextNumber(1002));
+        let numbered = plan.changes.contains(&Change::NextNumber(1002));
         assert!(numbered, "a plan that was not committed takes no number");
     }
     world.drain();
