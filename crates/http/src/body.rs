@@ -143,3 +143,48 @@ pub async fn read_json<T: DeserializeOwned + Default>(
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::stream;
+
+    fn status(result: Result<String, Problem>) -> u16 {
+        result.expect_err("a refusal").status().as_u16()
+    }
+
+    /// A body without a length in front, as HTTP/2 and chunked uploads have it.
+    fn chunks(count: usize) -> Body {
+        let chunks = (0..count).map(|_| Ok::<_, std::io::Error>("v=0\r\n"));
+        Body::from_stream(stream::iter(chunks))
+    }
+
+    #[tokio::test]
+    async fn the_limit_holds_with_and_without_an_announced_length() {
+        let none = HeaderMap::new();
+        let mut announced = HeaderMap::new();
+        announced.insert(header::CONTENT_LENGTH, 1_000_000.into());
+        let read = read_text(&none, chunks(2), 10).await;
+        assert_eq!(read, Ok("v=0\r\nv=0\r\n".to_owned()));
+        assert_eq!(status(read_text(&none, chunks(3), 10).await), 413);
+        // Not one byte of it needs to come.
+        let never = Body::from_stream(stream::pending::<Result<&str, std::io::Error>>());
+        assert_eq!(status(read_text(&announced, never, 10).await), 413);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_given_up() {
+        let never = Body::from_stream(stream::pending::<Result<&str, std::io::Error>>());
+        assert_eq!(status(read_text(&HeaderMap::new(), never, 10).await), 408);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_or_is_no_text_is_refused() {
+        let none = HeaderMap::new();
+        let broken = [Ok("v=0"), Err(std::io::Error::other("gone"))];
+        let broken = Body::from_stream(stream::iter(broken));
+        assert_eq!(status(read_text(&none, broken, 10).await), 400);
+        let bytes = Body::from(vec![0xff, 0xfe]);
+        assert_eq!(status(read_text(&none, bytes, 10).await), 400);
+    }
+}

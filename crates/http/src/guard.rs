@@ -167,3 +167,46 @@ fn explain_method(bare: &Response) -> Response {
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use axum::body::Body;
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_that_hangs_is_answered_for() {
+        let context = Context::new(Config::default()).expect("a good configuration");
+        let router = Router::new().route("/", get(std::future::pending::<()>));
+        let request = Request::builder().uri("/").body(Body::empty());
+        let response = protect(router, &context)
+            .oneshot(request.expect("a request"))
+            .await
+            .expect("a router always answers");
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+    }
+
+    #[tokio::test]
+    async fn an_open_server_needs_a_host() {
+        let context = Context::new(Config {
+            open: true,
+            ..Config::default()
+        })
+        .expect("a good configuration");
+        let router = protect(Router::new().route("/", get(|| async {})), &context);
+        for (host, status) in [(None, 400), (Some("a@b"), 400), (Some("[::1]:8080"), 200)] {
+            let mut request = Request::builder().uri("/");
+            if let Some(host) = host {
+                request = request.header(header::HOST, host);
+            }
+            let request = request.body(Body::empty()).expect("a request");
+            let response = router.clone().oneshot(request).await;
+            let response = response.expect("a router always answers");
+            assert_eq!(response.status(), status, "{host:?}");
+        }
+    }
+}
