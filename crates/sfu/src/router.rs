@@ -30,6 +30,14 @@ pub enum Finding {
     CodecChanged(Kind),
 }
 
+/// What was last told of a layer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Told {
+    active: bool,
+    size: Option<(u32, u32)>,
+    rated: bool,
+}
+
 /// One track of a source.
 #[derive(Debug)]
 pub struct RouterTrack {
@@ -42,8 +50,8 @@ pub struct RouterTrack {
     clock: TrackClock,
     told_reordered: bool,
     told_far: bool,
-    /// Activity, size and whether a rate is known, for each layer as last told.
-    told_layers: Vec<(bool, Option<(u32, u32)>, bool)>,
+    /// Each layer as last told.
+    told_layers: Vec<Told>,
 }
 
 impl RouterTrack {
@@ -57,7 +65,7 @@ impl RouterTrack {
             clock: TrackClock::default(),
             told_reordered: false,
             told_far: false,
-            told_layers: vec![(false, None, false); count],
+            told_layers: vec![Told::default(); count],
         }
     }
 }
@@ -178,7 +186,11 @@ impl Router {
             else {
                 continue;
             };
-            let fresh = (state.active(now), state.size, state.bitrate > 0);
+            let fresh = Told {
+                active: state.active(now),
+                size: state.size,
+                rated: state.bitrate > 0,
+            };
             if track.told_layers[index] != fresh {
                 track.told_layers[index] = fresh;
                 changed = true;

@@ -1,7 +1,7 @@
 //! What reaches a shard's thread from outside it.
 
-use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use inver_proto::{SessionId, SourceId};
 use inver_rtc::Layer;
@@ -39,7 +39,6 @@ pub(crate) enum Command {
     RestartIce(SessionId, IceFragment, Reply<Answer>),
     SelectLayer(SessionId, LayerSelection, Reply<()>),
     SwitchSource(SessionId, SourceId, usize, Reply<()>),
-    Close(SessionId, CloseReason),
     ForgetSource(SourceId),
     /// Another shard has viewers of a source that lives here.
     Attach(SourceId, usize),
@@ -68,6 +67,9 @@ pub(crate) struct Peer {
     pub(crate) commands: SyncSender<Command>,
     pub(crate) batches: SyncSender<(SourceId, Arc<Batch>)>,
     pub(crate) waker: Arc<Waker>,
+    /// Sessions to end. Beside the queue of commands, since an end must never be lost to a full
+    /// one; the number of sessions bounds it.
+    pub(crate) closings: Arc<Mutex<Vec<(SessionId, CloseReason)>>>,
 }
 
 impl Peer {
@@ -83,6 +85,21 @@ impl Peer {
         // A waker fails only when its poll is gone, and then nobody waits for the answer.
         let _ = self.waker.wake();
         Ok(())
+    }
+
+    /// Has a session ended.
+    pub(crate) fn close(&self, session: SessionId, reason: CloseReason) {
+        self.lock_closings().push((session, reason));
+        let _ = self.waker.wake();
+    }
+
+    /// Takes the sessions to end.
+    pub(crate) fn take_closings(&self) -> Vec<(SessionId, CloseReason)> {
+        std::mem::take(&mut *self.lock_closings())
+    }
+
+    fn lock_closings(&self) -> MutexGuard<'_, Vec<(SessionId, CloseReason)>> {
+        self.closings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands a batch over; `false` where it had to be dropped.

@@ -79,6 +79,7 @@ pub fn start(config: Config) -> Result<(Link, mpsc::Receiver<(usize, Event)>), S
             commands,
             batches,
             waker,
+            closings: Arc::default(),
         });
         parts.push((poll, command_receiver, batch_receiver, sockets, port));
     }
@@ -398,12 +399,8 @@ impl Link {
 
     /// Ends a session; [`Event::Closed`] follows.
     pub fn close(&self, session: SessionId, reason: CloseReason) {
-        if let Ok(shard) = self.shard_of(session)
-            && self.inner.peers[shard]
-                .command(Command::Close(session, reason))
-                .is_err()
-        {
-            warn!(%session, shard, "a media thread does not take commands");
+        if let Ok(shard) = self.shard_of(session) {
+            self.inner.peers[shard].close(session, reason);
         }
     }
 

@@ -13,7 +13,7 @@ use inver_sfu::{Pacer, Router};
 use crate::api::{
     Answer, ClientHint, CloseReason, Error, Event, LayerSelection, Publish, Subscribe,
 };
-use crate::command::{Command, SourceTracks};
+use crate::command::{Command, Reply, SourceTracks};
 use crate::config::Estimation;
 use crate::session::{Down, Meter, Role, Session, Viewer};
 use crate::shard::Shard;
@@ -27,10 +27,12 @@ impl Shard {
     pub(crate) fn command(&mut self, command: Command) {
         match command {
             Command::Publish(request, reply) => {
-                let _ = reply.send(self.publish(&request));
+                let answer = self.publish(&request);
+                self.answer(request.session, answer, reply);
             }
             Command::Subscribe(request, home, reply) => {
-                let _ = reply.send(self.subscribe(&request, home));
+                let answer = self.subscribe(&request, home);
+                self.answer(request.session, answer, reply);
             }
             Command::AcceptAnswer(session, sdp, reply) => {
                 let _ = reply.send(self.accept_answer(session, &sdp));
@@ -47,11 +49,6 @@ impl Shard {
             Command::SwitchSource(session, source, home, reply) => {
                 let _ = reply.send(self.switch_source(session, source, home));
             }
-            Command::Close(session, reason) => {
-                if let Some(&slot) = self.by_id.get(&session) {
-                    self.end(slot, reason);
-                }
-            }
             Command::ForgetSource(id) => self.forget_source(id),
             Command::Attach(id, shard) => self.attach(id, shard),
             Command::Detach(id, shard) => {
@@ -63,6 +60,26 @@ impl Shard {
             Command::WantKeyframe(id, layer) => self.want_keyframe(id, layer, Instant::now()),
             Command::Message(id, message) => self.spread_message(id, &message, Instant::now()),
             Command::Stop => self.stopping = true,
+        }
+    }
+
+    /// Answers the asker of a new session. One that has given up gets no session.
+    fn answer(&mut self, session: SessionId, answer: Result<Answer, Error>, reply: Reply<Answer>) {
+        let made = answer.is_ok();
+        if reply.send(answer).is_err()
+            && made
+            && let Some(&slot) = self.by_id.get(&session)
+        {
+            self.end(slot, CloseReason::Asked);
+        }
+    }
+
+    /// Ends the sessions that the control plane wants ended.
+    pub(crate) fn take_closings(&mut self) {
+        for (session, reason) in self.peers[self.index].take_closings() {
+            if let Some(&slot) = self.by_id.get(&session) {
+                self.end(slot, reason);
+            }
         }
     }
 

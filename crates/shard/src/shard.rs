@@ -46,7 +46,7 @@ const READS: usize = 8;
 const TIMER_BUDGET: usize = 512;
 
 /// Events that wait for the control plane at most. It takes them at once unless it hangs; then
-/// the oldest are lost, and it learns of ended sessions when it asks for them.
+/// new ones are lost, but for the ends of sessions, which the number of sessions bounds.
 const EVENTS: usize = 65_536;
 
 const REVIEW_INTERVAL: Duration = Duration::from_secs(1);
@@ -122,6 +122,7 @@ impl Shard {
                 }
             }
             self.take_commands();
+            self.take_closings();
             for (port, more) in readable.iter_mut().enumerate() {
                 if *more {
                     *more = self.read(port, &mut buffers, &mut metas);
@@ -608,8 +609,8 @@ impl Shard {
 
     /// Queues an event for the control plane.
     pub(crate) fn tell(&mut self, event: Event) {
-        if self.unsent.len() == EVENTS {
-            self.unsent.pop_front();
+        if self.unsent.len() >= EVENTS && !matches!(event, Event::Closed { .. }) {
+            return;
         }
         self.unsent.push_back(event);
     }
