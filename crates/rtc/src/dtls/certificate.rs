@@ -8,6 +8,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair as _, RsaKeyPair, VerificationAlgorithm};
 
 use super::failure::Failure;
+use super::secrets::is_uncompressed_point;
 use super::wire::{self, Reader};
 
 /// How a certificate's key signs, which decides the cipher suites it fits.
@@ -74,7 +75,7 @@ impl PublicKey {
     }
 
     /// Whether `signature` over `message` is this key's. False for a scheme that is not in
-    /// [`SCHEMES`] or does not fit the key, for RSA keys outside 2048 to 8192 bits as well.
+    /// [`SCHEMES`] or does not fit the key.
     pub(super) fn verify(&self, message: &[u8], signature: wire::Signature<'_>) -> bool {
         use KeyKind::{P256, P384, P521, Rsa};
         let algorithm: &'static dyn VerificationAlgorithm = match (self.kind, signature.scheme) {
@@ -109,6 +110,9 @@ mod der {
     /// The explicit tag around a certificate's version.
     pub(super) const VERSION: u8 = 0xa0;
 }
+
+/// RSA keys that are neither weak nor a waste of our time.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
 const OID_RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 const OID_EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
@@ -158,10 +162,29 @@ fn parse_key(der: &[u8]) -> Option<PublicKey> {
     let (0, bytes) = expect(&mut info, der::BIT_STRING)?.split_first()? else {
         return None;
     };
-    Some(PublicKey {
+    // The backend reads more forms than these; a certificate has no use for them.
+    let is_usable = match kind {
+        KeyKind::P256 => is_uncompressed_point(bytes, 32),
+        KeyKind::P384 => is_uncompressed_point(bytes, 48),
+        KeyKind::P521 => is_uncompressed_point(bytes, 66),
+        KeyKind::Rsa => RSA_BITS.contains(&rsa_bits(bytes)?),
+    };
+    is_usable.then_some(PublicKey {
         kind,
         bytes: bytes.to_vec(),
     })
+}
+
+/// The length of the modulus in an RSAPublicKey, in bits.
+fn rsa_bits(der: &[u8]) -> Option<usize> {
+    let mut reader = Reader::new(der);
+    let mut key = Reader::new(expect(&mut reader, der::SEQUENCE)?);
+    let modulus = expect(&mut key, der::INTEGER)?;
+    let _exponent = expect(&mut key, der::INTEGER)?;
+    let zeros = modulus.iter().take_while(|byte| **byte == 0).count();
+    let first = modulus.get(zeros)?;
+    let bits = 8 * (modulus.len() - zeros) - first.leading_zeros() as usize;
+    (reader.is_empty() && key.is_empty()).then_some(bits)
 }
 
 enum SigningKey {
@@ -247,5 +270,80 @@ impl Identity {
                 Ok(signed)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let contents = parts.concat();
+        let [high, low] = (contents.len() as u16).to_be_bytes();
+        [&[tag, 0x82, high, low][..], &contents].concat()
+    }
+
+    /// A certificate with nothing in it but its key, of an algorithm with these object ids.
+    fn certificate(algorithm: &[&[u8]], key: &[u8]) -> Vec<u8> {
+        let ids: Vec<Vec<u8>> = algorithm.iter().map(|id| tlv(der::OID, &[id])).collect();
+        let ids: Vec<&[u8]> = ids.iter().map(Vec::as_slice).collect();
+        let info = tlv(
+            der::SEQUENCE,
+            &[
+                &tlv(der::SEQUENCE, &ids),
+                &tlv(der::BIT_STRING, &[&[0], key]),
+            ],
+        );
+        let empty = tlv(der::SEQUENCE, &[]);
+        let serial = tlv(der::INTEGER, &[&[1]]);
+        let body = [&serial[..], &empty, &empty, &empty, &empty, &info];
+        tlv(der::SEQUENCE, &[&tlv(der::SEQUENCE, &body)])
+    }
+
+    fn rsa_key(bits: usize) -> Vec<u8> {
+        let mut modulus = vec![0; bits.div_ceil(8)];
+        modulus[0] = 1 << ((bits - 1) % 8);
+        let modulus = tlv(der::INTEGER, &[&[0], &modulus]);
+        tlv(
+            der::SEQUENCE,
+            &[&modulus, &tlv(der::INTEGER, &[&[1, 0, 1]])],
+        )
+    }
+
+    #[test]
+    fn rsa_keys_that_are_weak_or_huge_are_no_keys() {
+        let parse = |bits| PublicKey::from_certificate(&certificate(&[OID_RSA], &rsa_key(bits)));
+        for bits in [2048, 3072, 4096, 8192] {
+            assert!(parse(bits).is_ok(), "{bits}");
+        }
+        for bits in [1, 512, 1024, 2047, 8193, 16384] {
+            assert_eq!(parse(bits).err(), Some(Failure::BadCertificate), "{bits}");
+        }
+    }
+
+    #[test]
+    fn keys_come_in_one_form() {
+        let parse = |algorithm: &[&[u8]], key: &[u8]| {
+            PublicKey::from_certificate(&certificate(algorithm, key)).is_ok()
+        };
+        let p256 = |first: u8, len: usize| {
+            let key = [&[first][..], &vec![7; len]].concat();
+            parse(&[OID_EC, OID_P256], &key)
+        };
+        assert!(p256(4, 64));
+        assert!(!p256(2, 32) && !p256(6, 64) && !p256(4, 63) && !p256(4, 96));
+        assert!(parse(&[OID_EC, OID_P521], &[4; 133]));
+        assert!(!parse(&[OID_EC], &[4; 65]), "a curve without a name");
+        // An RSA key wrapped once more, as a whole SubjectPublicKeyInfo.
+        let key = rsa_key(2048);
+        let wrapped = tlv(
+            der::SEQUENCE,
+            &[
+                &tlv(der::SEQUENCE, &[&tlv(der::OID, &[OID_RSA])]),
+                &tlv(der::BIT_STRING, &[&[0], &key]),
+            ],
+        );
+        assert!(!parse(&[OID_RSA], &wrapped));
+        assert!(!parse(&[OID_RSA], &[&key[..], &[0]].concat()), "a tail");
     }
 }

@@ -31,7 +31,10 @@ pub(super) enum Failure {
     NotOffered(&'static str),
     #[error("peer sent no certificate, so its fingerprint cannot be checked")]
     NoCertificate,
-    #[error("certificate without a usable key; ECDSA P-256, P-384, P-521 or RSA is needed")]
+    #[error(
+        "certificate without a usable key; ECDSA P-256, P-384, P-521 \
+         or RSA of 2048 to 8192 bits is needed"
+    )]
     BadCertificate,
     #[error("{0} carries a signature that does not verify")]
     BadSignature(&'static str),

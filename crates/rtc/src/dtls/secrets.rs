@@ -111,6 +111,17 @@ impl Group {
         GROUPS.into_iter().find(|group| group.number() == number)
     }
 
+    /// Whether `public_key` has the one form that is allowed on the wire: 32 bytes of X25519, an
+    /// uncompressed point else (RFC 8422, section 5.4.1). The backend reads more forms than that;
+    /// that the point is on the curve and not of small order is the backend's to check.
+    fn is_well_formed(self, public_key: &[u8]) -> bool {
+        match self {
+            Self::X25519 => public_key.len() == 32,
+            Self::P256 => is_uncompressed_point(public_key, 32),
+            Self::P384 => is_uncompressed_point(public_key, 48),
+        }
+    }
+
     fn algorithm(self) -> &'static agreement::Algorithm {
         match self {
             Self::X25519 => &agreement::X25519,
@@ -118,6 +129,11 @@ impl Group {
             Self::P384 => &agreement::ECDH_P384,
         }
     }
+}
+
+/// Whether `bytes` look like an uncompressed point on a curve over a field of `field_len` bytes.
+pub(super) fn is_uncompressed_point(bytes: &[u8], field_len: usize) -> bool {
+    bytes.len() == 1 + 2 * field_len && bytes.first() == Some(&4)
 }
 
 /// Our half of the key exchange, used once.
@@ -157,6 +173,9 @@ impl KeyExchange {
         transcript: &[u8],
         randoms: &Randoms,
     ) -> Result<Secrets, Failure> {
+        if !self.group.is_well_formed(peer_key) {
+            return Err(Failure::BadPublicKey);
+        }
         let session_hash = suite.digest(transcript);
         let peer_key = UnparsedPublicKey::new(self.group.algorithm(), peer_key);
         let master = agreement::agree_ephemeral(
@@ -254,5 +273,64 @@ impl Secrets {
             .suite
             .prf(self.master.as_ref(), b"EXTRACTOR-dtls_srtp", &seed, len)?;
         Ok(KeyingMaterial::new(material.as_ref()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complete(group: Group, peer_key: &[u8]) -> Result<Secrets, Failure> {
+        let exchange = KeyExchange::generate(group).expect("a key");
+        exchange.complete(peer_key, &SUITES[0], b"", &Randoms::default())
+    }
+
+    fn public_key(group: Group) -> Vec<u8> {
+        let exchange = KeyExchange::generate(group).expect("a key");
+        exchange.public_key().to_vec()
+    }
+
+    /// The head of a SubjectPublicKeyInfo of X25519 and of P-256, up to the key itself.
+    const X25519_INFO: &[u8] = &[
+        0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x6e, 0x03, 0x21, 0x00,
+    ];
+    const P256_INFO: &[u8] = &[
+        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08,
+        0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    ];
+
+    #[test]
+    fn a_peers_key_comes_in_the_form_of_the_wire_only() {
+        for group in GROUPS {
+            assert!(complete(group, &public_key(group)).is_ok());
+            assert!(complete(group, &[]).is_err());
+            assert!(complete(group, &public_key(group)[1..]).is_err());
+        }
+        // Forms that the backend takes: wrapped as in a certificate, compressed, hybrid.
+        let x25519 = [X25519_INFO, &public_key(Group::X25519)].concat();
+        assert!(complete(Group::X25519, &x25519).is_err());
+        let p256 = public_key(Group::P256);
+        assert!(complete(Group::P256, &[P256_INFO, &p256].concat()).is_err());
+        let parity = p256[64] & 1;
+        let compressed = [&[2 + parity], &p256[1..33]].concat();
+        assert!(complete(Group::P256, &compressed).is_err());
+        let hybrid = [&[6 + parity], &p256[1..]].concat();
+        assert!(complete(Group::P256, &hybrid).is_err());
+    }
+
+    #[test]
+    fn a_peers_key_that_would_fix_the_secret_is_refused() {
+        // Points of small order, whose shared secret is zero whoever computes it.
+        for first in [0, 1] {
+            let mut point = [0; 32];
+            point[0] = first;
+            let result = complete(Group::X25519, &point);
+            assert_eq!(result.err(), Some(Failure::BadPublicKey));
+        }
+        // A point that is not on the curve.
+        let mut point = public_key(Group::P256);
+        point[64] ^= 1;
+        let result = complete(Group::P256, &point);
+        assert_eq!(result.err(), Some(Failure::BadPublicKey));
     }
 }
