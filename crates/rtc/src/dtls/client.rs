@@ -116,6 +116,10 @@ impl Handshake {
         }
         self.suite =
             Some(Suite::by_number(hello.suite).ok_or(Failure::NotOffered("cipher suite"))?);
+        // RFC 5764, section 4.1.3: we offer none, so packets with one could not be read.
+        if !hello.extensions.srtp_mki.is_empty() {
+            return Err(Failure::NotOffered("SRTP master key identifier"));
+        }
         self.srtp = match hello.extensions.srtp {
             None => None,
             Some(&[high, low]) => {

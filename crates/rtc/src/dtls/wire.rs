@@ -167,6 +167,8 @@ pub(super) struct Extensions<'a> {
     pub(super) schemes: Option<&'a [u8]>,
     /// SRTP profiles, 16 bits each.
     pub(super) srtp: Option<&'a [u8]>,
+    /// The identifier that every SRTP packet would carry; empty when there is none.
+    pub(super) srtp_mki: &'a [u8],
     pub(super) extended_master_secret: bool,
     pub(super) renegotiation_info: bool,
     pub(super) point_formats: bool,
@@ -187,7 +189,7 @@ impl<'a> Extensions<'a> {
                 extension::SIGNATURE_ALGORITHMS => found.schemes = Some(body.vector(2)?),
                 extension::USE_SRTP => {
                     found.srtp = Some(body.vector(2)?);
-                    body.vector(1)?;
+                    found.srtp_mki = body.vector(1)?;
                 }
                 extension::EXTENDED_MASTER_SECRET => found.extended_master_secret = true,
                 // In a first handshake there is nothing to renegotiate: the value is empty.

@@ -195,6 +195,28 @@ fn a_server_certificate_that_does_not_fit_the_suite_is_refused() {
     assert!(matches!(failure, Some(Failure::NotOffered(_))));
 }
 
+#[test]
+fn a_server_that_wants_a_master_key_identifier_is_refused() {
+    let (_, failure) = handshake(|_, message| {
+        if message.kind == message::SERVER_HELLO {
+            // Ours ends with use_srtp: its length, one profile, an empty identifier.
+            let body = &mut message.body;
+            let end = body.len();
+            assert_eq!(body[end - 7..end - 5], [0, 5]);
+            assert_eq!(body.pop(), Some(0));
+            body.extend([1, 7]);
+            body[end - 6] += 1;
+            // The length of all extensions is behind version, random, session, suite and
+            // compression.
+            body[2 + 32 + 1 + 2 + 1 + 1] += 1;
+        }
+    });
+    assert!(matches!(
+        failure,
+        Some(Failure::NotOffered("SRTP master key identifier"))
+    ));
+}
+
 struct Offer {
     version: u16,
     suites: Vec<u16>,
