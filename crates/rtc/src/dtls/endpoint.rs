@@ -28,6 +28,9 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(30);
 /// Records kept that came before the keys or the Finished that they need: a flight's reordering,
 /// and the data a peer sends right behind it. What exceeds it is dropped as if lost.
 const MAX_EARLY: usize = 16;
+/// The longest record kept early. A Finished and what fits a datagram on the way are shorter;
+/// more lets a peer that has proved nothing take more memory (times [`MAX_EARLY`], twice).
+const MAX_EARLY_LEN: usize = 2048;
 /// Datagrams that wait to be polled. A flight has a dozen at most; beyond it application data is
 /// not accepted and the caller keeps it.
 const MAX_DATAGRAMS: usize = 64;
@@ -173,6 +176,7 @@ impl Endpoint {
         if !self.layer.is_protected() {
             if let Stage::Handshaking(state) = &mut self.stage
                 && state.early_records.len() < MAX_EARLY
+                && record.bytes.len() <= MAX_EARLY_LEN
             {
                 state.early_records.push_back(record.bytes.to_vec());
             }
@@ -188,7 +192,7 @@ impl Endpoint {
                 self.advance()
             }
             (Stage::Handshaking(state), content::APPLICATION_DATA) => {
-                if state.early_data.len() < MAX_EARLY {
+                if state.early_data.len() < MAX_EARLY && plaintext.len() <= MAX_EARLY_LEN {
                     state.early_data.push_back(plaintext);
                 }
                 Ok(())
@@ -444,5 +448,31 @@ impl DtlsInstance for Endpoint {
         self.flight = None;
         self.stage = Stage::Closed;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dtls::tests::start;
+
+    #[test]
+    fn a_peer_that_proved_nothing_gets_little_memory() {
+        let mut server = Endpoint::new(Arc::clone(&crate::dtls::own().identity), start(), None);
+        for number in 0..100 {
+            for len in [10_u16, 2000, 16_000] {
+                let mut datagram = vec![content::APPLICATION_DATA, 0xfe, 0xfd, 0, 1];
+                datagram.extend([0, 0, 0, 0, 0, number]);
+                datagram.extend(len.to_be_bytes());
+                datagram.resize(datagram.len() + usize::from(len), 0);
+                server.receive(&datagram).expect("kept or dropped");
+            }
+        }
+        let Stage::Handshaking(state) = &server.stage else {
+            panic!("no handshake was begun")
+        };
+        assert_eq!(state.early_records.len(), MAX_EARLY);
+        let held: usize = state.early_records.iter().map(Vec::len).sum();
+        assert!(held <= MAX_EARLY * MAX_EARLY_LEN, "{held} bytes");
     }
 }

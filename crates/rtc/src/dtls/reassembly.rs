@@ -8,8 +8,11 @@ use super::wire::Reader;
 /// How far ahead of the next message fragments are kept: the longest flight has five.
 const WINDOW: usize = 8;
 /// The longest message accepted. A chain of RSA-4096 certificates fits; more lets a peer take
-/// more memory (times [`WINDOW`]).
+/// more memory.
 const MAX_MESSAGE_LEN: usize = 16 * 1024;
+/// How long messages ahead of the next may be together. A flight has one long message, its
+/// certificate; what does not fit is dropped as if lost. More lets a peer take more memory.
+const MAX_AHEAD_LEN: usize = 24 * 1024;
 
 /// A whole handshake message.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,6 +67,11 @@ impl Reassembly {
         let Some(ahead) = fragment.sequence.checked_sub(self.next) else {
             return;
         };
+        // The next message always fits, so a peer that repeats itself gets through.
+        let is_new = matches!(self.slots.get(usize::from(ahead)), Some(None));
+        if is_new && ahead > 0 && self.len_ahead() + fragment.len > MAX_AHEAD_LEN {
+            return;
+        }
         let Some(slot) = self.slots.get_mut(usize::from(ahead)) else {
             return;
         };
@@ -82,6 +90,11 @@ impl Reassembly {
         {
             partial.fill(fragment);
         }
+    }
+
+    fn len_ahead(&self) -> usize {
+        let ahead = self.slots.iter().skip(1).flatten();
+        ahead.map(|partial| partial.body.len()).sum()
     }
 
     /// The next message, once it is whole.
@@ -197,6 +210,26 @@ mod tests {
             reassembly.next().map(|message| message.body),
             Some(vec![9; 20])
         );
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_next_message_always_fits() {
+        let mut reassembly = Reassembly::default();
+        let body = vec![9; MAX_MESSAGE_LEN];
+        for sequence in 1..WINDOW as u16 {
+            reassembly.add(0, &fragment(sequence, &body, 0..1));
+        }
+        reassembly.add(0, &fragment(2, &body[..1000], 0..1000));
+        let lens = reassembly.slots.iter().flatten().map(|p| p.body.len());
+        assert_eq!(lens.collect::<Vec<_>>(), [MAX_MESSAGE_LEN, 1000]);
+        reassembly.add(0, &fragment(0, &body, 0..body.len()));
+        assert!(reassembly.next().is_some());
+        reassembly.add(0, &fragment(1, &body, 0..body.len()));
+        assert!(reassembly.next().is_some() && reassembly.next().is_some());
+        // Room again for what was dropped.
+        reassembly.add(0, &fragment(4, &body, 0..body.len()));
+        reassembly.add(0, &fragment(3, &body, 0..body.len()));
+        assert!(reassembly.next().is_some() && reassembly.next().is_some());
     }
 
     #[test]
