@@ -78,6 +78,8 @@ impl Media for Scripted {
 
     fn forget_source(&self, _: SourceId) {}
 
+    fn forget_session(&self, _: SessionId) {}
+
     fn snapshots(&self) -> Vec<Arc<Snapshot>> {
         vec![Arc::new(Snapshot::default())]
     }
