@@ -13,7 +13,7 @@ use str0m::rtp::{
 };
 use str0m::{IceConnectionState, IceCreds, Input, Rtc, RtcConfig};
 
-use crate::sdp::{Fragment, Offer, SdpError, restart_fragment, with_candidates};
+use crate::sdp::{Fragment, Offer, SdpError, restart_fragment, with_candidates, with_one_stream};
 use crate::{
     Candidate, ChannelId, Direction, Error, Event, Layer, Output, Received, Statistics, TrackId,
     TrackStatistics, Transmit, Transport, Write, codecs, dtls,
@@ -28,6 +28,9 @@ const RTX_PACKETS: usize = 512;
 
 /// Age after which a packet is not worth sending again.
 const RTX_AGE: Duration = Duration::from_secs(2);
+
+/// Id of the one stream that all our tracks belong to.
+const STREAM: &str = "inver";
 
 /// What a peer connection is made with.
 #[derive(Debug, Clone)]
@@ -175,7 +178,7 @@ impl PeerConnection {
                 Direction::Both => EngineDirection::SendRecv,
                 Direction::None => EngineDirection::Inactive,
             };
-            let mid = changes.add_media(kind, direction, Some("inver".to_owned()), None, None);
+            let mid = changes.add_media(kind, direction, Some(STREAM.to_owned()), None, None);
             tracks.push(Track {
                 mid,
                 kind: wanted.kind,
@@ -217,7 +220,7 @@ impl PeerConnection {
     }
 
     fn finish(&self, sdp: &str) -> String {
-        with_candidates(sdp, &self.candidates)
+        with_candidates(&with_one_stream(sdp, STREAM), &self.candidates)
     }
 
     fn adopt_tracks(&mut self, offer: &Offer) {
@@ -656,6 +659,13 @@ impl PeerConnection {
             (stream.mid(), stream.rid())
         };
         let index = self.tracks.iter().position(|track| track.mid == mid)?;
+        // The engine asks only senders that have RTX for lost packets. Others, OBS Studio among
+        // them, send them again as they were (RFC 4585).
+        if self.tracks[index].kind == Kind::Video
+            && let Some(stream) = self.rtc.direct_api().stream_rx(&ssrc)
+        {
+            stream.suppress_nack(false);
+        }
         let layer = self.layer_of(index, rid);
         let track = track_id(index);
         // A layer whose SSRC changed leaves its old entry behind; one per layer is enough.

@@ -8,6 +8,7 @@
 use inver_media::Kind;
 
 use crate::Candidate;
+use crate::payload_types::PayloadTypes;
 
 /// Candidates of a client that are taken at most; more are dropped silently (RFC 9725, 4.3.1).
 const MAX_CANDIDATES: usize = 32;
@@ -71,6 +72,7 @@ impl Offer {
         let (mut ufrag, mut pwd, mut fingerprint) = (false, false, false);
         let mut candidates = 0;
         let mut bundled: Vec<String> = Vec::new();
+        let mut payload_types = PayloadTypes::default();
         for (number, line) in text.lines().enumerate() {
             let line = line.trim_end_matches('\r');
             if line.is_empty() {
@@ -103,6 +105,7 @@ impl Offer {
                     fingerprint |= value.starts_with("fingerprint:");
                     if let Some(section) = media.last_mut() {
                         attribute(section, value);
+                        payload_types.attribute(media.len(), value)?;
                     }
                 }
             }
@@ -112,6 +115,7 @@ impl Offer {
         if media.is_empty() {
             return Err(SdpError::Unusable("no media section (`m=`)".into()));
         }
+        payload_types.check()?;
         for (present, what) in [
             (ufrag, "ice-ufrag"),
             (pwd, "ice-pwd"),
@@ -360,6 +364,34 @@ fn ice_chars(value: &str, least: usize) -> Result<String, SdpError> {
     }
 }
 
+/// Puts all that we send into one stream (RFC 8830): browsers play sound and picture in step only
+/// when they belong to the same one, and the engine gives each section of an answer its own.
+pub(crate) fn with_one_stream(sdp: &str, stream: &str) -> String {
+    let mut out = String::with_capacity(sdp.len());
+    for line in sdp.lines() {
+        let track = if line.starts_with("a=msid:") || line.starts_with("a=ssrc:") {
+            line.split_once("msid:")
+                .and_then(|(head, value)| Some((head, value.split_once(' ')?.1)))
+        } else {
+            None
+        };
+        if line.starts_with("a=msid-semantic:") {
+            out.push_str("a=msid-semantic: WMS ");
+            out.push_str(stream);
+        } else if let Some((head, track)) = track {
+            out.push_str(head);
+            out.push_str("msid:");
+            out.push_str(stream);
+            out.push(' ');
+            out.push_str(track);
+        } else {
+            out.push_str(line);
+        }
+        out.push_str("\r\n");
+    }
+    out
+}
+
 /// Replaces the candidates of a description of ours by `candidates`, in that order, in the first
 /// media section (RFC 8843, 10.2: the others share its transport).
 pub(crate) fn with_candidates(sdp: &str, candidates: &[Candidate]) -> String {
@@ -420,6 +452,15 @@ mod tests {
         a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n\
         m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\na=sendonly\r\na=rtpmap:96 VP8/90000\r\n\
         a=rid:h send\r\na=rid:l send\r\na=simulcast:send h;~l\r\n";
+
+    #[test]
+    fn all_tracks_belong_to_one_stream() {
+        let sdp = "v=0\r\na=msid-semantic: WMS one two\r\nm=audio 9 X 111\r\na=msid:one sound\r\n\
+            m=video 9 X 96\r\na=msid:two picture\r\na=ssrc:7 cname:c\r\na=ssrc:7 msid:two picture\r\n";
+        let expected = "v=0\r\na=msid-semantic: WMS s\r\nm=audio 9 X 111\r\na=msid:s sound\r\n\
+            m=video 9 X 96\r\na=msid:s picture\r\na=ssrc:7 cname:c\r\na=ssrc:7 msid:s picture\r\n";
+        assert_eq!(with_one_stream(sdp, "s"), expected);
+    }
 
     #[test]
     fn an_offer_is_read() {
