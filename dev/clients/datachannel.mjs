@@ -155,7 +155,7 @@ function publish() {
 
   const sendSound = () => {
     const payload = SILENCE;
-    const timestamp = sound.packets * 960;
+    const timestamp = sound.start.at * 48 + sound.packets * 960;
     const packet = rtpPacket({
       payloadType: OPUS,
       sequence: sound.sequence,
@@ -235,14 +235,19 @@ function watch() {
     const index = parts && positions.get(fingerprint(parts, option.codec));
     if (index === undefined || index === null) {
       count.unknown += 1;
+      emit('unknown', { last, sizes: payloads.map((payload) => payload.length) });
       last = null;
       return;
     }
     const { key } = frames[index];
     count.firstIsKey ??= key;
     count.frames += 1;
-    if (key) count.keyframes += 1;
-    else if (last === null || index !== last + 1) count.breaks += 1;
+    if (key) {
+      count.keyframes += 1;
+    } else if (last === null || index !== last + 1) {
+      count.breaks += 1;
+      emit('break', { last, index });
+    }
     last = index;
   };
 
@@ -325,15 +330,17 @@ function watch() {
     }
   };
 
-  // What is left of the frame in the gap is no frame; nor is what the gap cut off behind it.
+  // What is left of a frame that the gap cut through is no frame.
   const skip = () => {
-    broken = (open[0] ?? waiting.get(newest))?.timestamp;
+    broken = open[0]?.timestamp ?? null;
     open = [];
     last = null;
+    const first = next;
     while (!waiting.has(next) && next !== newest) {
       asked.delete(next);
       next = (next + 1) & 0xffff;
     }
+    emit('gap', { first, next, newest });
     advance();
   };
 

@@ -24,7 +24,7 @@ from gi.repository import GLib, Gst, GstSdp, GstWebRTC  # noqa: E402
 VIDEO = {
     "vp8": "vp8enc deadline=1 target-bitrate=800000 keyframe-max-dist=60 ! rtpvp8pay pt=96"
     " picture-id-mode=2",
-    "h264": "x264enc tune=zerolatency speed-preset=ultrafast bitrate=800 key-int-max=60"
+    "h264": "x264enc tune=zerolatency speed-preset=ultrafast bitrate=800 key-int-max=60 threads=1"
     " ! video/x-h264,profile=constrained-baseline ! rtph264pay pt=96 config-interval=-1"
     " aggregate-mode=zero-latency",
 }

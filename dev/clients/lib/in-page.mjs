@@ -72,7 +72,6 @@ export async function measure() {
           energy: entry.totalAudioEnergy,
           concealed: entry.concealedSamples,
           samples: entry.totalSamplesReceived,
-          playout: entry.estimatedPlayoutTimestamp,
           codec: entry.codecId,
         };
       }
@@ -116,13 +115,40 @@ export async function measure() {
     const spread = Math.sqrt(Math.max(0, squares / count - (sum / count) ** 2));
     return { ...seen, width: element.videoWidth, height: element.videoHeight, spread };
   });
-  return { peers, elements, at: Date.now() };
+  return { peers, elements, beats: globalThis.inverTest.beats, at: Date.now() };
 }
 
-/** A plain WHIP client: fake camera and microphone, one POST, no trickle. */
-export async function publish({ url, codec, token, simulcast }) {
-  const constraints = { width: 640, height: 360, frameRate: 30 };
-  const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: constraints });
+/**
+ * A plain WHIP client, one POST, no trickle: fake camera and microphone, or with `beats` a picture
+ * that turns white for a moment each second while a tone sounds.
+ */
+export async function publish({ url, codec, token, simulcast, beats }) {
+  const fromCamera = () => {
+    const video = { width: 640, height: 360, frameRate: 30 };
+    return navigator.mediaDevices.getUserMedia({ audio: true, video });
+  };
+  const fromBeats = () => {
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [320, 180];
+    const brush = canvas.getContext('2d');
+    const sound = new AudioContext();
+    const tone = new OscillatorNode(sound, { frequency: 1000 });
+    const gate = new GainNode(sound, { gain: 0 });
+    const out = new MediaStreamAudioDestinationNode(sound);
+    tone.connect(gate).connect(out);
+    tone.start();
+    setInterval(() => {
+      const on = performance.now() % 1000 < 150;
+      gate.gain.value = on ? 0.8 : 0;
+      brush.fillStyle = on ? 'white' : 'black';
+      brush.fillRect(0, 0, canvas.width, canvas.height);
+      // Something has to move, or no frames would be made in between.
+      brush.fillStyle = 'gray';
+      brush.fillRect((performance.now() / 10) % canvas.width, 170, 10, 10);
+    }, 20);
+    return new MediaStream([...canvas.captureStream(30).getTracks(), ...out.stream.getTracks()]);
+  };
+  const stream = beats ? fromBeats() : await fromCamera();
   const peer = new RTCPeerConnection();
   const layers = Number(simulcast ?? 1);
   const sendEncodings =
@@ -143,8 +169,38 @@ export async function publish({ url, codec, token, simulcast }) {
   return globalThis.inverTest.exchange(peer, url, token);
 }
 
-/** A plain WHEP client that plays aloud. */
-export async function watch({ url, token }) {
+/**
+ * A plain WHEP client that plays aloud. With `beats` it notes when the picture turned white and
+ * when a tone began, in the same clock.
+ */
+export async function watch({ url, token, beats }) {
+  const note = (stream, element) => {
+    const seen = { flashes: [], tones: [] };
+    globalThis.inverTest.beats = seen;
+    const canvas = new OffscreenCanvas(16, 9);
+    const brush = canvas.getContext('2d', { willReadFrequently: true });
+    let white = true;
+    const look = (_, { expectedDisplayTime }) => {
+      brush.drawImage(element, 0, 0, canvas.width, canvas.height);
+      const [level] = brush.getImageData(8, 2, 1, 1).data;
+      if (level > 128 && !white) seen.flashes.push(expectedDisplayTime);
+      white = level > 128;
+      element.requestVideoFrameCallback(look);
+    };
+    element.requestVideoFrameCallback(look);
+    const sound = new AudioContext();
+    const analyser = new AnalyserNode(sound, { fftSize: 256 });
+    new MediaStreamAudioSourceNode(sound, { mediaStream: stream }).connect(analyser);
+    const samples = new Float32Array(analyser.fftSize);
+    let loud = true;
+    setInterval(() => {
+      analyser.getFloatTimeDomainData(samples);
+      const now = samples.some((sample) => Math.abs(sample) > 0.2);
+      if (now && !loud) seen.tones.push(performance.now());
+      loud = now;
+    }, 5);
+  };
+
   const peer = new RTCPeerConnection();
   peer.addTransceiver('video', { direction: 'recvonly' });
   peer.addTransceiver('audio', { direction: 'recvonly' });
@@ -154,6 +210,7 @@ export async function watch({ url, token }) {
     const element = document.querySelector('video');
     element.srcObject = stream;
     element.muted = false;
+    if (beats && stream.getTracks().length === 2) note(stream, element);
   };
   return globalThis.inverTest.exchange(peer, url, token);
 }

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::net::UdpSocket;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::sleep;
 
 /// Which packets a relay drops. Only RTP and RTCP are dropped: a lost handshake packet costs a
 /// second of waiting and proves nothing about recovery.
@@ -22,6 +24,8 @@ pub(crate) struct Loss {
     pub(crate) to_server: bool,
     /// Whether packets towards the client are dropped.
     pub(crate) to_client: bool,
+    /// RTP payload type whose packets towards the client take longer, and by how much.
+    pub(crate) late: Option<(u8, Duration)>,
 }
 
 impl Loss {
@@ -33,6 +37,15 @@ impl Loss {
             burst: 1,
             to_server: false,
             to_client: true,
+            late: None,
+        }
+    }
+
+    /// Nothing is lost, and packets of this payload type reach the client later.
+    pub(crate) const fn late(payload_type: u8, by: Duration) -> Self {
+        Self {
+            late: Some((payload_type, by)),
+            ..Self::scattered(0, 0)
         }
     }
 }
@@ -159,6 +172,7 @@ async fn return_way(
     mut dice: Dice,
     dropped: Arc<AtomicU64>,
 ) {
+    let mut waiting = JoinSet::new();
     let mut buffer = vec![0; 65536];
     loop {
         let Ok(size) = back.recv(&mut buffer).await else {
@@ -168,6 +182,19 @@ async fn return_way(
             dropped.fetch_add(1, Ordering::Relaxed);
             continue;
         }
-        let _ = front.send_to(&buffer[..size], client).await;
+        let late = dice.loss.late.filter(|(payload_type, _)| {
+            size > 1 && (128..=191).contains(&buffer[0]) && buffer[1] & 0x7f == *payload_type
+        });
+        if let Some((_, by)) = late {
+            let (front, datagram) = (Arc::clone(&front), buffer[..size].to_vec());
+            // Bounded by the packets of that time, and by the life of this task.
+            waiting.spawn(async move {
+                sleep(by).await;
+                let _ = front.send_to(&datagram, client).await;
+            });
+            while waiting.try_join_next().is_some() {}
+        } else {
+            let _ = front.send_to(&buffer[..size], client).await;
+        }
     }
 }
