@@ -376,7 +376,7 @@ impl Bench {
             let at = start + interval.saturating_mul(u32::try_from(index).unwrap_or(u32::MAX));
             tasks.spawn(async move {
                 tokio::time::sleep_until(at).await;
-                shared.join(index).await
+                Box::pin(shared.join(index)).await
             });
         }
         let mut joined = 0;

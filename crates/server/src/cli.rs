@@ -33,6 +33,8 @@ pub enum Command {
     Serve(Box<Serve>),
     /// Say what is wrong with the configuration; exit code 1 if anything is.
     CheckConfig(Box<CheckConfig>),
+    /// Publish synthetic media over WHIP, watch it over WHEP with many viewers, and measure.
+    Bench(Box<inver_bench::Args>),
     /// Print the version.
     Version,
 }

@@ -23,6 +23,7 @@ pub fn main() -> ExitCode {
         None => run(&cli.serve),
         Some(Command::Serve(serve)) => run(&serve),
         Some(Command::CheckConfig(check)) => check_config(&check),
+        Some(Command::Bench(args)) => inver_bench::run(*args),
         Some(Command::Version) => print(&format!("inver {}\n", env!("CARGO_PKG_VERSION"))),
     };
     match done {
