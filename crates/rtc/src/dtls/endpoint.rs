@@ -3,7 +3,8 @@
 //!
 //! Joins record layer, reassembly, handshake and retransmission. Sans-IO: after every call drain
 //! [`DtlsInstance::poll_output`] to `Timeout`. Every queue is bounded; forged or broken datagrams
-//! are dropped; after a failure the end stays silent.
+//! are dropped; after a failure the end stays silent, and says so again with the next timeout: an
+//! engine passes over what a datagram led to, for datagrams may be anyone's.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -25,6 +26,8 @@ use super::wire::content;
 
 /// How long a handshake may take from its first message. Longer keeps dead sessions.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(30);
+/// How long after a failure the alert has to leave before a timeout ends the connection.
+const FAREWELL: Duration = Duration::from_millis(100);
 /// Records kept that came before the keys or the Finished that they need: a flight's reordering,
 /// and the data a peer sends right behind it. What exceeds it is dropped as if lost.
 const MAX_EARLY: usize = 16;
@@ -60,6 +63,8 @@ enum Stage {
     Connected,
     /// `close` was called.
     Closed,
+    /// A datagram ended the session; the time, once known, at which a timeout tells why.
+    Failing(Failure, Option<Instant>),
     Failed,
 }
 
@@ -95,7 +100,7 @@ impl fmt::Debug for Endpoint {
             Stage::Handshaking(state) => format!("waiting for {:?}", state.handshake.step),
             Stage::Connected => "connected".to_owned(),
             Stage::Closed => "closed".to_owned(),
-            Stage::Failed => "failed".to_owned(),
+            Stage::Failing(..) | Stage::Failed => "failed".to_owned(),
         };
         f.debug_struct("Endpoint")
             .field("role", &self.role)
@@ -293,6 +298,12 @@ impl Endpoint {
     fn time_out(&mut self, now: Instant) -> Result<(), Failure> {
         self.now = self.now.max(now);
         self.start()?;
+        if let Stage::Failing(failure, until) = &mut self.stage {
+            return match *until.get_or_insert(self.now + FAREWELL) {
+                until if until <= self.now => Err(failure.clone()),
+                _ => Ok(()),
+            };
+        }
         if let Stage::Handshaking(state) = &mut self.stage
             && state.has_begun
         {
@@ -329,6 +340,7 @@ impl Endpoint {
                 flight.into_iter().chain(deadline).min().unwrap_or(never)
             }
             Stage::Connected => flight.unwrap_or(never),
+            Stage::Failing(_, until) => until.unwrap_or(self.now),
             Stage::Idle(_) | Stage::Closed | Stage::Failed => never,
         }
     }
@@ -346,6 +358,7 @@ impl Endpoint {
         }
     }
 
+    /// Ends the session on a failure, and tells the peer.
     fn end<T>(&mut self, result: Result<T, Failure>) -> Result<T, DtlsImplError> {
         result.map_err(|failure| {
             tracing::info!(role = ?self.role, %failure, "DTLS session failed");
@@ -353,8 +366,9 @@ impl Endpoint {
                 self.send_alert(FATAL, description);
             }
             self.flight = None;
-            self.stage = Stage::Failed;
-            failure.to_error()
+            let error = failure.to_error();
+            self.stage = Stage::Failing(failure, None);
+            error
         })
     }
 }
@@ -403,12 +417,22 @@ impl DtlsInstance for Endpoint {
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
         let result = self.time_out(now);
-        self.end(result)
+        let was_told = matches!(self.stage, Stage::Failing(..));
+        let result = match result {
+            Err(failure) if was_told => Err(failure.to_error()),
+            result => self.end(result),
+        };
+        // What a timeout tells is heard.
+        if result.is_err() {
+            self.stage = Stage::Failed;
+        }
+        result
     }
 
     fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
         match self.stage {
-            Stage::Idle(_) | Stage::Handshaking(_) => Ok(0),
+            // An error for what waits here would end the connection before the alert is out.
+            Stage::Idle(_) | Stage::Handshaking(_) | Stage::Failing(..) => Ok(0),
             Stage::Closed | Stage::Failed => Err(DtlsImplError::ConnectionClosed),
             Stage::Connected if self.datagrams.len() >= MAX_DATAGRAMS => Ok(0),
             Stage::Connected => {
@@ -436,14 +460,18 @@ impl DtlsInstance for Endpoint {
     }
 
     fn is_closed(&self) -> bool {
-        matches!(self.stage, Stage::Closed | Stage::Failed) && self.datagrams.is_empty()
+        let is_over = matches!(
+            self.stage,
+            Stage::Closed | Stage::Failing(..) | Stage::Failed
+        );
+        is_over && self.datagrams.is_empty()
     }
 
     fn close(&mut self) -> Result<(), DtlsImplError> {
         match self.stage {
             Stage::Connected => self.send_alert(WARNING, alert::CLOSE_NOTIFY),
             Stage::Idle(_) | Stage::Handshaking(_) => self.datagrams.clear(),
-            Stage::Closed | Stage::Failed => return Ok(()),
+            Stage::Closed | Stage::Failing(..) | Stage::Failed => return Ok(()),
         }
         self.flight = None;
         self.stage = Stage::Closed;
@@ -474,5 +502,25 @@ mod tests {
         assert_eq!(state.early_records.len(), MAX_EARLY);
         let held: usize = state.early_records.iter().map(Vec::len).sum();
         assert!(held <= MAX_EARLY * MAX_EARLY_LEN, "{held} bytes");
+    }
+
+    #[test]
+    fn a_failure_is_told_again_by_a_timeout_once_the_alert_is_out() {
+        let mut server = Endpoint::new(Arc::clone(&crate::dtls::own().identity), start(), None);
+        server.handle_timeout(start()).expect("nothing is due");
+        let fatal = [21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 40];
+        assert!(server.handle_packet(&fatal).is_err());
+        let mut buf = [0; 100];
+        let mut timeout = || match server.poll_output(&mut buf) {
+            DtlsOutput::Timeout(at) => at,
+            other => panic!("unexpected output {other:?}"),
+        };
+        assert_eq!(timeout(), start(), "asks for the clock first");
+        server.handle_timeout(start()).expect("time for an alert");
+        assert_eq!(server.timeout(), start() + FAREWELL);
+        assert!(server.handle_timeout(start() + FAREWELL).is_err());
+        assert!(server.timeout() > start() + Duration::from_secs(3600));
+        let later = server.handle_timeout(start() + Duration::from_secs(1));
+        later.expect("told once");
     }
 }

@@ -68,6 +68,44 @@ impl End {
     }
 }
 
+/// A fatal alert in the clear, as a peer sends that refuses the handshake.
+const REFUSAL: [u8; 15] = [21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 40];
+
+#[test]
+fn the_engine_ends_when_a_datagram_ended_dtls() {
+    let mut offerer = End::new(1, crate::dtls::certificate());
+    let mut answerer = End::new(2, rsa_certificate());
+    let mut changes = offerer.rtc.sdp_api();
+    // With a channel there is also data that waits to be sent.
+    changes.add_media(MediaKind::Audio, Direction::SendRecv, None, None, None);
+    changes.add_channel("talk".to_owned());
+    let (offer, pending) = changes.apply().expect("changes");
+    let answer = answerer.rtc.sdp_api().accept_offer(offer);
+    let api = offerer.rtc.sdp_api();
+    api.accept_answer(pending, answer.expect("accepted"))
+        .expect("accepted");
+    offerer.step(start());
+
+    let receive = Receive::new(Protocol::Udp, answerer.address, offerer.address, &REFUSAL);
+    let receive = Input::Receive(start(), receive.expect("a WebRTC datagram"));
+    assert!(offerer.rtc.handle_input(receive).is_err());
+    assert!(offerer.rtc.is_alive(), "the engine passes over it");
+    let mut now = start();
+    let ended = loop {
+        match offerer.rtc.poll_output() {
+            Ok(Output::Timeout(at)) => now = now.max(at),
+            Ok(_) => continue,
+            Err(_) => break now,
+        }
+        assert!(now < start() + Duration::from_secs(1), "ends soon");
+        offerer
+            .rtc
+            .handle_input(Input::Timeout(now))
+            .expect("time passes");
+    };
+    assert!(ended > start() && !offerer.rtc.is_alive());
+}
+
 #[test]
 fn the_engine_connects_and_talks_over_it() {
     // The answering end is DTLS client and has an RSA certificate, as GStreamer would.
