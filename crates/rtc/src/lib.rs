@@ -10,6 +10,7 @@
 mod candidate;
 mod codecs;
 mod dtls;
+mod payload_types;
 mod peer_connection;
 mod sdp;
 mod types;
