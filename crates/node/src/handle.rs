@@ -66,7 +66,7 @@ pub(crate) struct Inner {
     /// Durable changes go one after the other: planned, committed, applied.
     pub(crate) writing: tokio::sync::Mutex<()>,
     pub(crate) watchers: Watchers,
-    pub(crate) ice_servers: Vec<IceServer>,
+    ice_servers: Mutex<Vec<IceServer>>,
     pub(crate) admin_token: Secret,
     version: String,
     /// `None` once stopped, so that readers come to an end.
@@ -146,7 +146,7 @@ impl Handle {
             store: Arc::new(store),
             writing: tokio::sync::Mutex::new(()),
             watchers: Watchers::default(),
-            ice_servers,
+            ice_servers: Mutex::new(ice_servers),
             admin_token,
             version,
             events: Mutex::new(Some(broadcast::channel(EVENTS).0)),
@@ -166,7 +166,18 @@ impl Handle {
 
     /// STUN and TURN servers for clients.
     pub fn ice_servers(&self) -> Vec<IceServer> {
-        self.0.ice_servers.clone()
+        let servers = self.0.ice_servers.lock();
+        servers.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells clients of these STUN and TURN servers from now on: TURN passwords may expire.
+    pub fn set_ice_servers(&self, servers: Vec<IceServer>) {
+        let mut current = self
+            .0
+            .ice_servers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *current = servers;
     }
 
     /// The bearer token that may do everything, for the admin link that the first run prints.
@@ -194,7 +205,7 @@ impl Handle {
             viewers,
             whip_url: format!("{base_url}/whip"),
             whep_url: format!("{base_url}/whep"),
-            ice_servers: inner.ice_servers.clone(),
+            ice_servers: self.ice_servers(),
             draining,
         }
     }

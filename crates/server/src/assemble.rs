@@ -2,29 +2,28 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anyhow::Context as _;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::header;
 use inver_node::{Action, Handle, Policy, Secret};
-use inver_proto::IceServer;
 
 use crate::config::{Config, Estimation};
 use crate::http::operations::Operations;
 use crate::http::{base_path, observe, pages};
 use crate::metrics::{HttpRequests, Rooms};
+use crate::turn;
 
 /// Settings of the data plane.
 pub fn shard_config(config: &Config) -> inver_shard::Config {
     let webrtc = &config.webrtc;
-    let defaults = inver_shard::Config::default();
     inver_shard::Config {
         bind: webrtc.bind.clone(),
         port: webrtc.port,
         shards: match webrtc.shards {
-            0 => defaults.shards,
+            0 => inver_shard::Config::default().shards,
             shards => shards,
         },
         tcp: webrtc.tcp,
@@ -40,7 +39,6 @@ pub fn shard_config(config: &Config) -> inver_shard::Config {
         connect_timeout: webrtc.connect_timeout.0,
         lost_timeout: webrtc.lost_timeout.0,
         batch_delay: webrtc.batch_delay.0,
-        ..defaults
     }
 }
 
@@ -62,24 +60,13 @@ pub fn node_config(config: &Config) -> inver_node::Config {
             max_half_open_per_prefix: limits.half_open_per_prefix,
             ..Policy::default()
         },
-        ice_servers: config.webrtc.ice_servers.iter().map(ice_server).collect(),
+        ice_servers: turn::ice_servers(&config.webrtc.ice_servers, SystemTime::now()),
         admin_token: config
             .auth
             .admin_token
             .as_ref()
             .map(|token| Secret::new(token.reveal())),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-    }
-}
-
-fn ice_server(server: &crate::config::IceServer) -> IceServer {
-    IceServer {
-        urls: server.urls.clone(),
-        username: server.username.clone(),
-        credential: server
-            .credential
-            .as_ref()
-            .map(|secret| secret.reveal().to_owned()),
     }
 }
 

@@ -14,5 +14,6 @@ pub mod metrics;
 mod program;
 pub mod running;
 pub mod tls;
+pub mod turn;
 
 pub use program::main;

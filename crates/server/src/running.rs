@@ -21,7 +21,7 @@ use crate::banner::{Banner, ROOM, machine_addresses};
 use crate::config::Config;
 use crate::http::redirect;
 use crate::http::serve::{self, Bounds};
-use crate::{listen, tls};
+use crate::{listen, tls, turn};
 
 /// How often draining looks whether the last session has gone.
 const LOOK: Duration = Duration::from_millis(50);
@@ -52,7 +52,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     /// Listeners; they end when told to stop.
     serving: JoinSet<()>,
-    /// Certificates; they end with this.
+    /// Certificates and TURN passwords; they end with this.
     _tending: JoinSet<()>,
     drain_timeout: Duration,
 }
@@ -79,6 +79,10 @@ impl Running {
         let handle = Handle::open(assemble::node_config(config), plane.media, plane.events)
             .await
             .with_context(|| format!("data folder {} (server.data_dir)", data_dir.display()))?;
+        tending.spawn(turn::renew(
+            config.webrtc.ice_servers.clone(),
+            handle.clone(),
+        ));
         let application = assemble::application(config, &handle)?;
         let stream_key = first_stream_key(&handle).await;
         let listeners = bound.addresses()?;

@@ -443,3 +443,20 @@ async fn a_server_without_sessions_ends_at_once() {
         begin.elapsed()
     );
 }
+
+#[tokio::test]
+async fn a_refusal_arrives_though_the_body_was_not_wanted() {
+    let server = Server::start("").await;
+    let url = format!("http://127.0.0.1:{}/whip/live", server.port());
+    let client = client(None);
+    for _ in 0..20 {
+        let response = client
+            .post(&url)
+            .header("content-type", "application/sdp")
+            .body("v=0\r\n".repeat(80_000))
+            .send()
+            .await
+            .expect("the refusal is read, not lost to a reset");
+        assert_eq!(response.status(), 413);
+    }
+}

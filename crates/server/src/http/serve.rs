@@ -26,6 +26,7 @@ use tokio::time::{Sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
+use super::linger::Lingering;
 use super::redirect;
 
 /// Requests that one HTTP/2 connection may have open. A page has a dozen and an event stream or
@@ -204,7 +205,7 @@ impl Connection {
             tls,
         };
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let mut request: Request = request.map(Body::new);
+            let mut request: Request = request.map(|body| Body::new(Lingering::new(body)));
             request.extensions_mut().insert(origin);
             let app = app.clone();
             async move {
