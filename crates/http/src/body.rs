@@ -17,6 +17,9 @@ pub const SDP_FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 pub const MAX_SDP: usize = 64 * 1024;
 /// Largest JSON body in bytes; the control API's requests are a few hundred.
 pub const MAX_JSON: usize = 64 * 1024;
+/// Bytes of a body that is too large which are read so that its sender sees the answer. More
+/// would let refused requests cost as much as accepted ones, less would cut off honest mistakes.
+const MAX_DRAINED: usize = 1024 * 1024;
 /// Longest time for a body to arrive after its headers. Longer holds memory for those who trickle
 /// it in on purpose, shorter cuts off slow uplinks.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -43,6 +46,7 @@ pub async fn read_text(headers: &HeaderMap, body: Body, limit: usize) -> Result<
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.parse::<u64>().ok());
     if announced.is_some_and(|announced| announced > limit as u64) {
+        drain(body).await;
         return Err(too_large());
     }
     let read = tokio::time::timeout(DEADLINE, Limited::new(body, limit).collect()).await;
@@ -59,6 +63,22 @@ pub async fn read_text(headers: &HeaderMap, body: Body, limit: usize) -> Result<
     };
     String::from_utf8(bytes.into())
         .map_err(|_| Problem::bad_request("the body must be text in UTF-8"))
+}
+
+/// Reads and forgets a body that is refused: closing a connection on a client that still sends
+/// resets it, and the client never sees the answer. Bounded in bytes and time.
+async fn drain(mut body: Body) {
+    let mut taken = 0;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            taken += frame.data_ref().map_or(0, |data| data.len());
+            if taken > MAX_DRAINED {
+                break;
+            }
+        }
+    };
+    // Whoever sends longer than that is cut off.
+    let _ = tokio::time::timeout(DEADLINE, reading).await;
 }
 
 /// Refuses a body of another type, naming the right one in `accept` (`Accept-Post` or

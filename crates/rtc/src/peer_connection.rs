@@ -756,8 +756,11 @@ fn sections(sdp: &str) -> impl Iterator<Item = AnswerSection<'_>> {
     })
 }
 
+/// The engine's parser begins with a place in memory, which helps nobody: its last line says it.
 fn malformed(error: impl std::fmt::Display) -> Error {
-    Error::Sdp(SdpError::Malformed(error.to_string()))
+    let text = error.to_string();
+    let reason = text.trim().lines().last().unwrap_or_default();
+    Error::Sdp(SdpError::Malformed(reason.to_owned()))
 }
 
 fn unusable(error: impl std::fmt::Display) -> Error {

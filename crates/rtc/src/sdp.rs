@@ -16,6 +16,9 @@ const MAX_CANDIDATES: usize = 32;
 /// Sections of an offer at most: audio, video and data, with room for a client's extras.
 const MAX_SECTIONS: usize = 16;
 
+/// Values of `a=setup` (RFC 4145, 4).
+const SETUP_ROLES: [&str; 4] = ["active", "passive", "actpass", "holdconn"];
+
 /// What is wrong with a session description, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SdpError {
@@ -103,6 +106,15 @@ impl Offer {
                     ufrag |= value.starts_with("ice-ufrag:");
                     pwd |= value.starts_with("ice-pwd:");
                     fingerprint |= value.starts_with("fingerprint:");
+                    if let Some(role) = value.strip_prefix("setup:")
+                        && !SETUP_ROLES.contains(&role.trim())
+                    {
+                        return Err(SdpError::Malformed(format!(
+                            "line {}: `a=setup` is one of {}",
+                            number + 1,
+                            SETUP_ROLES.join(", ")
+                        )));
+                    }
                     if let Some(section) = media.last_mut() {
                         attribute(section, value);
                         payload_types.attribute(media.len(), value)?;
@@ -229,6 +241,13 @@ fn media_line(value: &str, number: usize) -> Result<MediaLine, SdpError> {
             number + 1
         )));
     };
+    // `<port>/<number of ports>` is allowed by the grammar and means nothing under ICE.
+    if port.split('/').any(|part| part.parse::<u16>().is_err()) {
+        return Err(SdpError::Malformed(format!(
+            "line {}: port {port:?} is not a number from 0 to 65535",
+            number + 1
+        )));
+    }
     let kind = match kind {
         "audio" => Some(Kind::Audio),
         "video" => Some(Kind::Video),
