@@ -19,7 +19,7 @@ const MAX_VIEWERS: usize = 20_000;
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:\n  \
     inver bench --server http://127.0.0.1:8080 --viewers 100 --server-pid $(pidof inver)\n  \
-    inver bench --whip http://host/whip/{n} --whep http://host/whep/{n} --publishers 4\n  \
+    inver bench --whip http://host/whip/{} --whep http://host/whep/{} --publishers 4\n  \
     inver bench --no-publish --whep https://example.com/whep/show --viewers 20")]
 pub struct Args {
     /// Base URL of the server; endpoints are SERVER/whip/ROOM and SERVER/whep/ROOM.
@@ -28,10 +28,10 @@ pub struct Args {
     /// Room for --server; with several publishers the rooms are ROOM-1, ROOM-2, ...
     #[arg(long, default_value = "bench")]
     pub room: String,
-    /// WHIP endpoint; `{n}` stands for the publisher's number, from 1.
+    /// WHIP endpoint; `{}` stands for the publisher's number, from 1.
     #[arg(long, value_name = "URL")]
     pub whip: Option<String>,
-    /// WHEP endpoint; `{n}` stands for the publisher's number, from 1.
+    /// WHEP endpoint; `{}` stands for the publisher's number, from 1.
     #[arg(long, value_name = "URL")]
     pub whep: Option<String>,
     /// Bearer token; stays away from other origins that the server redirects to.
@@ -180,10 +180,10 @@ impl Args {
             let Some(pattern) = pattern else {
                 return Ok(None);
             };
-            if self.publishers > 1 && !pattern.contains("{n}") {
-                bail!("{flag} needs `{{n}}` in its URL with more than one publisher");
+            if self.publishers > 1 && !pattern.contains("{}") {
+                bail!("{flag} needs `{{}}` in its URL with more than one publisher");
             }
-            endpoint(flag, &pattern.replace("{n}", &n.to_string())).map(Some)
+            endpoint(flag, &pattern.replace("{}", &n.to_string())).map(Some)
         };
         let whip = if self.no_publish {
             ensure!(
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn patterns_number_the_rooms() {
-        let args = parse("--whip http://h/p/{n} --whep http://h/s/{n}?x=1 --publishers 3");
+        let args = parse("--whip http://h/p/{} --whep http://h/s/{}?x=1 --publishers 3");
         let rooms = args.expect("parses").rooms().expect("a plan");
         assert_eq!(
             rooms[2].whep.as_ref().map(Url::as_str),
@@ -320,7 +320,7 @@ mod tests {
         refused("--server nonsense", "not a URL");
         refused(
             "--whip http://h/a --whep http://h/b --publishers 2",
-            "needs `{n}`",
+            "needs `{}`",
         );
         refused("--server http://h --whip http://h/a", "cannot be used with");
         refused("--server http://h --bitrate fast", "like 2.5M");

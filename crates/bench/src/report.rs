@@ -63,6 +63,8 @@ pub(crate) struct Joining {
     pub(crate) asked: u64,
     /// Viewers that got media.
     pub(crate) playing: u64,
+    /// Viewers that got a whole keyframe.
+    pub(crate) with_picture: u64,
     pub(crate) failures: BTreeMap<String, u64>,
     /// Requests that had to be made again, since nobody was live yet or the server was busy.
     pub(crate) retries: u64,
@@ -204,6 +206,7 @@ impl Report {
         let joining = Joining {
             asked: args.viewers as u64,
             playing,
+            with_picture: findings.results.iter().map(|r| r.pictures).sum(),
             failures,
             retries: findings.retries,
             answer_ms: Percentiles::of_times(watched().map(|viewer| viewer.answer)),

@@ -36,8 +36,9 @@ const PERSISTENCE: Duration = Duration::from_secs(5);
 /// Time for viewers to get media after the last of them joined.
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// Time for the last retransmissions after publishers fell silent.
-const RECOVERY: Duration = Duration::from_millis(700);
+/// Time for the last retransmissions after publishers fell silent, and for the figures about
+/// them, which come once a second.
+const RECOVERY: Duration = Duration::from_millis(1100);
 
 /// Time for all sessions to be ended.
 const FAREWELL: Duration = Duration::from_secs(10);

@@ -50,7 +50,10 @@ fn write_all(out: &mut String, report: &Report, own_threads: bool) -> fmt::Resul
     row(
         out,
         "viewers",
-        format_args!("{} of {} got media", joining.playing, joining.asked),
+        format_args!(
+            "{} of {} got media, {} of them a keyframe",
+            joining.playing, joining.asked, joining.with_picture
+        ),
     )?;
     for (reason, count) in &joining.failures {
         row(out, "", format_args!("{count} failed: {reason}"))?;
@@ -233,7 +236,7 @@ mod tests {
         let report = Report::new(&args("--server http://h --viewers 4"), findings());
         let text = render(&report, false);
         for needle in [
-            "2 of 4 got media",
+            "2 of 4 got media, 2 of them a keyframe",
             "1 failed: no media",
             "1 failed: 503 Service Unavailable",
             "30 of 20000 on the wire (0.1500 %), 1 in the end (0.0050 %)",

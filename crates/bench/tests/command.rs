@@ -1,10 +1,11 @@
 //! The whole command against the real data plane behind a small WHIP and WHEP server.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -28,6 +29,8 @@ struct Server {
     ended: AtomicU64,
     /// Requests to watch that are refused with 409 before one is granted.
     not_live: AtomicU64,
+    /// Whether viewers get their media through [`lossy_relay`].
+    lossy: bool,
     rooms: HashMap<&'static str, SourceId>,
 }
 
@@ -95,13 +98,91 @@ async fn whep(State(server): Shared, Path(room): Path<String>, offer: String) ->
         client: ClientHint::default(),
     };
     match server.link.subscribe(subscribe).await {
+        Ok(answer) if server.lossy => {
+            let relay = lossy_relay(server.link.candidates()[0]);
+            server.created(session, through(&answer.sdp, relay))
+        }
         Ok(answer) => server.created(session, answer.sdp),
         Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
     }
 }
 
+/// One media packet in this many is lost on the lossy way.
+const LOSS: u64 = 25;
+
+/// Forwards datagrams between one client and `server`; loses some media on the way down. Ends
+/// when nothing comes any more.
+fn lossy_relay(server: SocketAddr) -> SocketAddr {
+    let down = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let up = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let addr = down.local_addr().expect("bound");
+    for socket in [&down, &up] {
+        let idle = Some(Duration::from_secs(3));
+        socket.set_read_timeout(idle).expect("a time");
+    }
+    up.connect(server).expect("an address");
+    let (down2, up2) = (
+        down.try_clone().expect("a handle"),
+        up.try_clone().expect("a handle"),
+    );
+    let (client, known) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        while let Ok((len, from)) = down.recv_from(&mut buffer) {
+            let _ = client.send(from);
+            let _ = up.send(&buffer[..len]);
+        }
+    });
+    std::thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        let mut client = None;
+        let mut media = 0;
+        while let Ok(len) = up2.recv(&mut buffer) {
+            client = known.try_iter().last().or(client);
+            let is_media = (128..192).contains(&buffer[0]) && !(192..224).contains(&buffer[1]);
+            media += u64::from(is_media);
+            if is_media && media % LOSS == 0 {
+                continue;
+            }
+            if let Some(client) = client {
+                let _ = down2.send_to(&buffer[..len], client);
+            }
+        }
+    });
+    addr
+}
+
+/// An answer whose only candidate is `relay`.
+fn through(answer: &str, relay: SocketAddr) -> String {
+    let mut sdp: String = answer
+        .split_inclusive("\r\n")
+        .filter(|line| !line.starts_with("a=candidate:"))
+        .collect();
+    let candidate = format!(
+        "a=candidate:1 1 udp 2130706431 {} {} typ host\r\na=end-of-candidates",
+        relay.ip(),
+        relay.port()
+    );
+    sdp = sdp.replacen("a=end-of-candidates", &candidate, 1);
+    sdp
+}
+
 async fn moved(Path((door, room)): Path<(String, String)>) -> Response {
     let location = format!("/{door}/{room}");
+    (
+        StatusCode::TEMPORARY_REDIRECT,
+        [(header::LOCATION, location)],
+    )
+        .into_response()
+}
+
+/// To the same server by another name: another origin.
+async fn away(headers: HeaderMap, Path((door, room)): Path<(String, String)>) -> Response {
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let port = host.and_then(|host| host.rsplit(':').next());
+    let location = format!("http://localhost:{}/{door}/{room}", port.unwrap_or("80"));
     (
         StatusCode::TEMPORARY_REDIRECT,
         [(header::LOCATION, location)],
@@ -116,7 +197,7 @@ async fn end(State(server): Shared, Path(session): Path<u64>) -> StatusCode {
 }
 
 /// Runs `test` in a thread while a server runs.
-fn with_server(not_live: u64, test: impl FnOnce(SocketAddr, &Server)) {
+fn with_server(not_live: u64, lossy: bool, test: impl FnOnce(SocketAddr, &Server)) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -137,6 +218,7 @@ fn with_server(not_live: u64, test: impl FnOnce(SocketAddr, &Server)) {
         sessions: AtomicU64::new(0),
         ended: AtomicU64::new(0),
         not_live: AtomicU64::new(not_live),
+        lossy,
         rooms: HashMap::from([
             ("bench", SourceId(1)),
             ("bench-1", SourceId(2)),
@@ -147,6 +229,7 @@ fn with_server(not_live: u64, test: impl FnOnce(SocketAddr, &Server)) {
         .route("/whip/{room}", post(whip))
         .route("/whep/{room}", post(whep))
         .route("/old/{door}/{room}", post(moved))
+        .route("/away/{door}/{room}", post(away))
         .route("/session/{session}", delete(end))
         .with_state(Arc::clone(&server));
     let addr = runtime.block_on(async {
@@ -180,7 +263,7 @@ fn number(report: &serde_json::Value, path: &str) -> f64 {
 #[test]
 fn five_viewers_get_everything_that_is_published() {
     let folder = tempfile::tempdir().expect("a folder");
-    with_server(2, |addr, server| {
+    with_server(2, false, |addr, server| {
         let line = format!(
             "--server http://{addr}/old --token open --viewers 5 --join-rate 100 --duration 2s \
              --server-pid {} --own",
@@ -221,9 +304,9 @@ fn five_viewers_get_everything_that_is_published() {
 #[test]
 fn h264_in_two_rooms_without_sound() {
     let folder = tempfile::tempdir().expect("a folder");
-    with_server(0, |addr, _| {
+    with_server(0, false, |addr, _| {
         let line = format!(
-            "--whip http://{addr}/whip/bench-{{n}} --whep http://{addr}/whep/bench-{{n}} \
+            "--whip http://{addr}/whip/bench-{{}} --whep http://{addr}/whep/bench-{{}} \
              --token open --publishers 2 --viewers 4 --codec h264 --no-audio --bitrate 1M \
              --duration 1s --no-gro --threads 2"
         );
@@ -237,9 +320,31 @@ fn h264_in_two_rooms_without_sound() {
 }
 
 #[test]
+fn losses_are_counted_before_and_after_their_repair() {
+    let folder = tempfile::tempdir().expect("a folder");
+    with_server(0, true, |addr, _| {
+        let line = format!(
+            "--server http://{addr} --token open --viewers 3 --duration 3s --no-audio --bitrate 1M"
+        );
+        let report = bench(&line, &folder.path().join("report.json")).expect("a result");
+        assert_eq!(number(&report, "/joining/playing"), 3.0, "{report:#}");
+        let expected = number(&report, "/quality/packets_expected");
+        let raw = number(&report, "/quality/packets_lost_raw");
+        let share = raw / expected * LOSS as f64;
+        assert!((0.7..1.3).contains(&share), "one in {LOSS}: {report:#}");
+        let lost = number(&report, "/quality/packets_lost");
+        assert!(lost < raw / 10.0, "retransmissions mend it: {report:#}");
+        // Those that were lost again had to be sent again.
+        let repaired = number(&report, "/quality/retransmissions");
+        assert!(repaired >= raw - lost, "{report:#}");
+        assert!(number(&report, "/quality/nacks") >= raw / 2.0, "{report:#}");
+    });
+}
+
+#[test]
 fn watching_only_measures_no_delay_and_says_who_got_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
-    with_server(0, |addr, _| {
+    with_server(0, false, |addr, _| {
         let line = format!("--server http://{addr} --no-publish --viewers 1 --duration 100ms");
         let error = bench(&line, &folder.path().join("report.json")).expect_err("no media");
         assert!(
@@ -254,10 +359,26 @@ fn watching_only_measures_no_delay_and_says_who_got_nothing() {
 }
 
 #[test]
+fn a_token_goes_to_another_origin_only_when_told_to() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let json = folder.path().join("report.json");
+    with_server(0, false, |addr, _| {
+        let line = format!("--server http://{addr}/away --token open --viewers 1 --duration 100ms");
+        let error = format!("{:#}", bench(&line, &json).expect_err("no token there"));
+        assert!(
+            error.contains("localhost") && error.contains("401"),
+            "{error}"
+        );
+        let report = bench(&format!("{line} --redirect-token"), &json).expect("a result");
+        assert_eq!(number(&report, "/joining/playing"), 1.0);
+    });
+}
+
+#[test]
 fn refusals_are_told_with_their_reason() {
     let folder = tempfile::tempdir().expect("a folder");
     let json = folder.path().join("report.json");
-    with_server(0, |addr, _| {
+    with_server(0, false, |addr, _| {
         let error = bench(&format!("--server http://{addr}"), &json).expect_err("no token");
         let error = format!("{error:#}");
         for needle in ["cannot publish", "401", "this room has a key", "--token"] {
