@@ -54,7 +54,11 @@ export async function measure() {
     for (const [, entry] of await peer.getStats().then((stats) => [...stats])) {
       const { type, kind } = entry;
       if (type === 'candidate-pair' && entry.nominated) {
-        report.pair = { roundTrip: entry.currentRoundTripTime, sent: entry.bytesSent };
+        report.pair = {
+          roundTrip: entry.currentRoundTripTime,
+          sent: entry.bytesSent,
+          estimate: entry.availableOutgoingBitrate,
+        };
       }
       if (type === 'inbound-rtp') {
         report.inbound[kind] = {
@@ -124,7 +128,9 @@ export async function measure() {
  */
 export async function publish({ url, codec, token, simulcast, beats }) {
   const fromCamera = () => {
-    const video = { width: 640, height: 360, frameRate: 30 };
+    // The smallest picture of which a browser still makes three layers.
+    const size = simulcast ? { width: 960, height: 540 } : { width: 640, height: 360 };
+    const video = { ...size, frameRate: 30 };
     return navigator.mediaDevices.getUserMedia({ audio: true, video });
   };
   const fromBeats = () => {

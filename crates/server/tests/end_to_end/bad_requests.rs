@@ -120,7 +120,7 @@ fn cases() -> Vec<Case> {
                 &format!("{OFFER}a=x:{}\r\n", "x".repeat(100_000)),
                 &[413],
             ),
-            case(path, SDP, &OFFER.repeat(60), &[413]),
+            case(path, SDP, &OFFER.repeat(100), &[413]),
         ]);
         let unknown = OFFER
             .replace("VP8/90000", "X-NEW/90000")

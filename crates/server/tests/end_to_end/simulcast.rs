@@ -34,7 +34,7 @@ async fn a_viewer_gets_the_layer_it_asks_for() {
     let answered = viewer.event("answered").await;
     let location = answered["location"].as_str().expect("a session has a URL");
     viewer.stats("a picture", |stats| width(stats) > 0).await;
-    for (rid, expected) in [("l", 160), ("h", 640), ("m", 320)] {
+    for (rid, expected) in [("l", 240), ("h", 960), ("m", 480)] {
         let response = server
             .bare(Method::POST, &format!("{location}/layer"))
             .header("content-type", "application/json")
