@@ -26,6 +26,7 @@ pub fn settings(lite: bool) -> Settings {
     let candidate = |transport, addr| Candidate { transport, addr };
     Settings {
         lite,
+        transport_feedback: true,
         codecs: Codec::ALL.to_vec(),
         estimate: Some(1_000_000),
         candidates: if lite {

@@ -65,6 +65,7 @@ impl Offered {
         let addr: io::Result<SocketAddr> = socket.local_addr();
         let settings = Settings {
             lite: false,
+            transport_feedback: true,
             codecs: codecs.to_vec(),
             estimate: None,
             candidates: vec![Candidate {

@@ -39,6 +39,7 @@ impl Client {
         let now = Instant::now();
         let settings = Settings {
             lite: false,
+            transport_feedback: true,
             codecs: vec![Codec::Opus, Codec::Vp8],
             estimate: None,
             candidates: vec![Candidate {

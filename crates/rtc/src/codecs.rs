@@ -3,6 +3,7 @@
 use inver_media::{Codec, Format};
 use str0m::format::{Codec as EngineCodec, CodecConfig, FormatParams, PayloadParams};
 use str0m::media::{Frequency, Pt};
+use str0m::rtp::{Extension, ExtensionMap};
 
 /// Level that we claim for H.264: 5.2, since we forward and never decode.
 const H264_LEVEL: u32 = 0x34;
@@ -97,6 +98,34 @@ fn video(config: &mut CodecConfig, codec: EngineCodec, (pt, rtx): (u8, u8), form
         None,
         format,
     );
+}
+
+/// Header extensions of a connection without bandwidth estimation: what identifies and describes
+/// packets, without the clocks and counters that only estimation reads.
+pub(crate) fn quiet_extensions() -> ExtensionMap {
+    let mut extensions = ExtensionMap::empty();
+    extensions.set(1, Extension::AudioLevel);
+    extensions.set(4, Extension::RtpMid);
+    extensions.set(10, Extension::RtpStreamId);
+    extensions.set(11, Extension::RepairedRtpStreamId);
+    extensions.set(13, Extension::VideoOrientation);
+    extensions.set(14, Extension::AbsoluteCaptureTime);
+    extensions
+}
+
+/// Takes feedback for bandwidth estimation out of all formats.
+pub(crate) fn without_feedback(config: &mut CodecConfig) {
+    let params = config
+        .params()
+        .iter()
+        .map(|params| {
+            let mut params = *params;
+            params.set_fb_transport_cc(false);
+            params.set_fb_remb(false);
+            params
+        })
+        .collect();
+    *config = CodecConfig::new_from_payload_params(params);
 }
 
 /// The engine's parameters as our format; `None` for what Inver does not carry.

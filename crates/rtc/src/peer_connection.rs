@@ -1,6 +1,7 @@
 //! The peer connection itself.
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use inver_media::{CaptureTime, Codec, Extensions, Format, Kind, SenderClock};
@@ -42,6 +43,9 @@ pub struct Settings {
     /// Start value of sender-side bandwidth estimation in bits per second; `None` turns
     /// estimation and its pacer off.
     pub estimate: Option<u64>,
+    /// Whether to negotiate transport-wide feedback: needed where we receive media, so that the
+    /// sender can adapt, and where we estimate. A viewer without it costs less at both ends.
+    pub transport_feedback: bool,
     /// Addresses of ours, in the order in which the other side is to try them.
     pub candidates: Vec<Candidate>,
 }
@@ -84,6 +88,8 @@ pub struct PeerConnection {
     /// Format of each incoming payload type, looked up once.
     formats: Vec<(Pt, Option<Format>)>,
     connected: bool,
+    /// The engine panicked: nothing of it is touched any more.
+    broken: bool,
 }
 
 impl PeerConnection {
@@ -98,6 +104,10 @@ impl PeerConnection {
             .set_extension(14, Extension::AbsoluteCaptureTime)
             .enable_bwe(settings.estimate.map(Bitrate::bps));
         codecs::configure(config.codec_config(), &settings.codecs);
+        if !settings.transport_feedback {
+            config = config.set_extension_map(codecs::quiet_extensions());
+            codecs::without_feedback(config.codec_config());
+        }
         let mut rtc = config.build(now);
         let homes = homes(&settings.candidates);
         for home in &homes {
@@ -115,6 +125,7 @@ impl PeerConnection {
             incoming: Vec::new(),
             formats: Vec::new(),
             connected: false,
+            broken: false,
         }
     }
 
@@ -204,19 +215,38 @@ impl PeerConnection {
     /// The answer is malformed or does not fit the offer.
     pub fn accept_answer(&mut self, pending: PendingAnswer, answer: &str) -> Result<(), Error> {
         let answer = Offer::parse(answer, self.lite)?;
-        let parsed = SdpAnswer::from_sdp_string(&answer.text).map_err(malformed)?;
-        self.rtc
-            .sdp_api()
-            .accept_answer(pending.0, parsed)
-            .map_err(unusable)?;
-        self.tune_streams();
-        Ok(())
+        self.contain(|this| {
+            let parsed = SdpAnswer::from_sdp_string(&answer.text).map_err(malformed)?;
+            this.rtc
+                .sdp_api()
+                .accept_answer(pending.0, parsed)
+                .map_err(unusable)?;
+            this.tune_streams();
+            Ok(())
+        })
+    }
+
+    /// Runs the engine so that a panic inside it ends this connection and nothing else: the
+    /// engine parses what strangers send, and a shard carries thousands of others.
+    fn contain<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        if self.broken {
+            return Err(Error::Broken);
+        }
+        match catch_unwind(AssertUnwindSafe(|| run(self))) {
+            Ok(result) => result,
+            Err(_) => {
+                self.broken = true;
+                Err(Error::Broken)
+            }
+        }
     }
 
     fn accept(&mut self, offer: &str) -> Result<String, Error> {
-        let parsed = SdpOffer::from_sdp_string(offer).map_err(malformed)?;
-        let answer = self.rtc.sdp_api().accept_offer(parsed).map_err(unusable)?;
-        Ok(answer.to_sdp_string())
+        self.contain(|this| {
+            let parsed = SdpOffer::from_sdp_string(offer).map_err(malformed)?;
+            let answer = this.rtc.sdp_api().accept_offer(parsed).map_err(unusable)?;
+            Ok(answer.to_sdp_string())
+        })
     }
 
     fn finish(&self, sdp: &str) -> String {
@@ -362,7 +392,7 @@ impl PeerConnection {
         let Ok(receive) = Receive::new(proto, source, home.addr, datagram) else {
             return Ok(());
         };
-        Ok(self.rtc.handle_input(Input::Receive(now, receive))?)
+        self.contain(|this| Ok(this.rtc.handle_input(Input::Receive(now, receive))?))
     }
 
     /// Moves time forward; also sends what was written.
@@ -371,7 +401,7 @@ impl PeerConnection {
     ///
     /// The connection's state failed and it has to be closed.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
-        Ok(self.rtc.handle_input(Input::Timeout(now))?)
+        self.contain(|this| Ok(this.rtc.handle_input(Input::Timeout(now))?))
     }
 
     /// The next output.
@@ -381,7 +411,7 @@ impl PeerConnection {
     /// The connection's state failed and it has to be closed.
     pub fn poll_output(&mut self) -> Result<Output, Error> {
         loop {
-            match self.rtc.poll_output()? {
+            match self.contain(|this| Ok(this.rtc.poll_output()?))? {
                 str0m::Output::Timeout(at) => return Ok(Output::Timeout(at)),
                 str0m::Output::Transmit(transmit) => {
                     return Ok(Output::Transmit(Transmit {
@@ -401,14 +431,19 @@ impl PeerConnection {
 
     /// Whether the connection can still carry anything.
     pub fn is_alive(&self) -> bool {
-        self.rtc.is_alive()
+        !self.broken && self.rtc.is_alive()
     }
 
     /// Closes DTLS; poll the outputs once more to tell the other side.
     pub fn close(&mut self) {
-        if self.rtc.close().is_err() {
-            self.rtc.disconnect();
-        }
+        let closed = self.contain(|this| {
+            if this.rtc.close().is_err() {
+                this.rtc.disconnect();
+            }
+            Ok(())
+        });
+        // What broke cannot say good-bye.
+        drop(closed);
     }
 
     /// The tracks in the order of the offer, with kind, simulcast ids and direction.

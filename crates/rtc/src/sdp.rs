@@ -13,6 +13,9 @@ use crate::payload_types::PayloadTypes;
 /// Candidates of a client that are taken at most; more are dropped silently (RFC 9725, 4.3.1).
 const MAX_CANDIDATES: usize = 32;
 
+/// Directions of media (RFC 8866, 6.7).
+const DIRECTIONS: [&str; 4] = ["sendrecv", "sendonly", "recvonly", "inactive"];
+
 /// Sections of an offer at most: audio, video and data, with room for a client's extras.
 const MAX_SECTIONS: usize = 16;
 
@@ -76,6 +79,9 @@ impl Offer {
         let mut candidates = 0;
         let mut bundled: Vec<String> = Vec::new();
         let mut payload_types = PayloadTypes::default();
+        // Without a word on it, media flows both ways (RFC 8866, 6.7); the engine wants the word.
+        let mut said = true;
+        let mut default = "sendrecv";
         for (number, line) in text.lines().enumerate() {
             let line = line.trim_end_matches('\r');
             if line.is_empty() {
@@ -93,8 +99,20 @@ impl Offer {
                         "more than {MAX_SECTIONS} media sections"
                     )));
                 }
-                media.push(media_line(value, number)?);
+                if !said {
+                    say_direction(&mut kept, media.last_mut(), default);
+                }
+                let section = media_line(value, number)?;
+                said = section.kind.is_none();
+                media.push(section);
             } else if tag == "a" {
+                if let Some(direction) = DIRECTIONS.iter().find(|known| **known == value) {
+                    if media.is_empty() {
+                        default = direction;
+                        continue;
+                    }
+                    said = true;
+                }
                 if value.starts_with("candidate:") || value == "end-of-candidates" {
                     candidates += 1;
                     if lite || candidates > MAX_CANDIDATES {
@@ -123,6 +141,9 @@ impl Offer {
             }
             kept.push_str(line);
             kept.push_str("\r\n");
+        }
+        if !said {
+            say_direction(&mut kept, media.last_mut(), default);
         }
         if media.is_empty() {
             return Err(SdpError::Unusable("no media section (`m=`)".into()));
@@ -230,6 +251,16 @@ impl Offer {
             text.push_str("\r\n");
         }
         text
+    }
+}
+
+/// Writes the direction of a section that did not say its own.
+fn say_direction(kept: &mut String, section: Option<&mut MediaLine>, direction: &str) {
+    if let Some(section) = section {
+        attribute(section, direction);
+        kept.push_str("a=");
+        kept.push_str(direction);
+        kept.push_str("\r\n");
     }
 }
 
@@ -510,6 +541,19 @@ mod tests {
             .check_publish()
             .expect_err("two videos");
         assert!(twice.to_string().contains("more than one video"), "{twice}");
+    }
+
+    #[test]
+    fn a_missing_direction_is_the_session_s_or_both_ways() {
+        let silent = OFFER.replace("a=sendonly\r\n", "");
+        let offer = Offer::parse(&silent, true).expect("parses");
+        assert_eq!(offer.text.matches("a=sendrecv\r\n").count(), 2);
+        offer.check_publish().expect("it sends");
+        offer.check_subscribe().expect("and receives");
+        let session = silent.replace("t=0 0\r\n", "t=0 0\r\na=recvonly\r\n");
+        let offer = Offer::parse(&session, true).expect("parses");
+        assert_eq!(offer.text.matches("a=recvonly\r\n").count(), 2);
+        offer.check_publish().expect_err("it only receives");
     }
 
     #[test]

@@ -190,6 +190,9 @@ pub enum Error {
     /// The protocol state of the connection failed; it has to be closed.
     #[error("the connection failed: {0}")]
     Engine(#[from] str0m::RtcError),
+    /// The engine broke an assumption of its own; the connection is unusable and has to be closed.
+    #[error("the connection failed: the engine gave up")]
+    Broken,
     /// The request does not fit the connection's state.
     #[error("{0}")]
     Unexpected(&'static str),

@@ -83,11 +83,18 @@ impl Shard {
         }
     }
 
-    fn settings(&self, client: &ClientHint, codecs: Vec<Codec>, estimate: Option<u64>) -> Settings {
+    fn settings(
+        &self,
+        client: &ClientHint,
+        codecs: Vec<Codec>,
+        estimate: Option<u64>,
+        publishes: bool,
+    ) -> Settings {
         Settings {
             lite: true,
             codecs,
             estimate,
+            transport_feedback: publishes || estimate.is_some(),
             candidates: order_for(&self.candidates, client.remote, client.local),
         }
     }
@@ -100,7 +107,7 @@ impl Shard {
         offer
             .check_publish()
             .map_err(|error| Error::Sdp(error.to_string()))?;
-        let settings = self.settings(&request.client, Codec::ALL.to_vec(), None);
+        let settings = self.settings(&request.client, Codec::ALL.to_vec(), None, true);
         let (connection, sdp) = PeerConnection::answer(&settings, offer, now).map_err(refused)?;
         let rids = |wanted: Kind| {
             let mut tracks = connection.tracks();
@@ -145,7 +152,7 @@ impl Shard {
             // Before anyone publishes nobody knows: a viewer that waits may get layers.
             Estimation::Auto => choices.then_some(FIRST_ESTIMATE),
         };
-        let settings = self.settings(&request.client, codecs, estimate);
+        let settings = self.settings(&request.client, codecs, estimate, false);
         let (connection, sdp, pending) = match &request.offer {
             Some(text) => {
                 let offer =
@@ -591,6 +598,7 @@ fn refused(error: RtcError) -> Error {
                 .join(", "),
         },
         RtcError::Engine(error) => Error::Sdp(error.to_string()),
+        RtcError::Broken => Error::Sdp("the description could not be used".to_owned()),
         RtcError::Unexpected(what) => Error::Unexpected(what.to_owned()),
     }
 }

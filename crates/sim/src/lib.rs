@@ -1,1 +1,0 @@
-//! A virtual network on virtual time, for tests.
