@@ -53,6 +53,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Setup => {
             debian::install_missing()?;
             tools::install(&workspace)?;
+            tools::fetch_crates(&workspace)?;
         }
         Task::Test { only } => return steps::run(&workspace, &only),
         Task::Tidy => {

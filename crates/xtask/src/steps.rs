@@ -100,7 +100,8 @@ fn perform(workspace: &Workspace, name: StepName) -> Outcome {
     let result = match name {
         StepName::Setup => check(|| {
             debian::install_missing()?;
-            tools::install(workspace)
+            tools::install(workspace)?;
+            tools::fetch_crates(workspace)
         }),
         StepName::Format => check(|| cargo_check(workspace, &["fmt", "--all", "--check"])),
         StepName::Tidy => rules(workspace),

@@ -15,6 +15,24 @@ use crate::process::expect_success;
 /// installation is never taken for a whole one.
 const STAMP: &str = "installed";
 
+/// Fetches the crates of `Cargo.lock` that this machine builds.
+pub(crate) fn fetch_crates(workspace: &Workspace) -> Result<()> {
+    let version = Command::new("rustc")
+        .arg("-vV")
+        .output()
+        .context("rustc does not start")?;
+    let version = String::from_utf8_lossy(&version.stdout).into_owned();
+    let host = version
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .context("rustc -vV names no host")?;
+    expect_success(
+        Command::new("cargo")
+            .args(["fetch", "--quiet", "--locked", "--target", host])
+            .current_dir(&workspace.root),
+    )
+}
+
 /// Installs what `dev/package-lock.json` and `dev/requirements.txt` name.
 pub(crate) fn install(workspace: &Workspace) -> Result<()> {
     let dev = workspace.root.join("dev");

@@ -143,6 +143,9 @@ impl Builder {
             http: reqwest::Client::builder()
                 .timeout(PATIENCE)
                 .no_proxy()
+                // A server that drains closes idle connections; a request on one of them would
+                // race with that.
+                .pool_max_idle_per_host(0)
                 .build()
                 .expect("a client without options that can fail"),
             _data: Arc::clone(&self.data),
