@@ -89,6 +89,15 @@ await obey(
   stop,
 );
 
+/** Sends unless the other side has ended the session, which it may do at any moment. */
+function send(track, packet) {
+  try {
+    track.sendMessageBinary(packet);
+  } catch (error) {
+    if (track.isOpen()) throw error;
+  }
+}
+
 function stop() {
   timers.forEach(clearInterval);
   peer.close();
@@ -118,7 +127,7 @@ function publish() {
       for (const number of part.nacks ?? []) {
         count.nacked += 1;
         const packet = kept.get(number);
-        if (packet) tracks.video.sendMessageBinary(packet);
+        if (packet) send(tracks.video, packet);
       }
     }
   });
@@ -148,7 +157,7 @@ function publish() {
       sequence += 1;
       count.packets += 1;
       count.octets += payload.length;
-      tracks.video.sendMessageBinary(packet);
+      send(tracks.video, packet);
     });
     count.frames += 1;
   };
@@ -167,18 +176,17 @@ function publish() {
     sound.sequence = (sound.sequence + 1) & 0xffff;
     sound.packets += 1;
     sound.octets += payload.length;
-    tracks.audio.sendMessageBinary(packet);
+    send(tracks.audio, packet);
   };
 
   const report = () => {
     const now = Date.now();
     const { packets, octets } = count;
     const of = { ssrc: ssrcs.video, timestamp: videoTime(), packets, octets, now };
-    tracks.video.sendMessageBinary(senderReport(of));
+    send(tracks.video, senderReport(of));
     const heard = { ssrc: ssrcs.audio, timestamp: Math.round((now - started) * 48), now };
-    tracks.audio.sendMessageBinary(
-      senderReport({ ...heard, packets: sound.packets, octets: sound.octets }),
-    );
+    const { packets: sent, octets: bytes } = sound;
+    send(tracks.audio, senderReport({ ...heard, packets: sent, octets: bytes }));
     emit('stats', count);
   };
 
@@ -316,7 +324,7 @@ function watch() {
       const since = asked.get(number) ?? { first: now, last: 0 };
       if (now - since.first > 1000) {
         skip();
-        tracks.video.sendMessageBinary(pli(1, ssrc));
+        send(tracks.video, pli(1, ssrc));
         return;
       }
       if (now - since.last >= 100) {
@@ -326,7 +334,7 @@ function watch() {
     }
     if (missing.length > 0) {
       count.nacks += missing.length;
-      tracks.video.sendMessageBinary(nack(1, ssrc, missing));
+      send(tracks.video, nack(1, ssrc, missing));
     }
   };
 
