@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Shortest time between two requests. Less lets a crowd of joiners force keyframe after
 /// keyframe on everybody; more lets a joiner wait longer for a picture.
-const MIN_INTERVAL: Duration = Duration::from_millis(400);
+const MIN_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A request that was not answered by then is made again.
 const RETRY: Duration = Duration::from_millis(1000);

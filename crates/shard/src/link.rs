@@ -21,6 +21,7 @@ use crate::command::{BATCHES, COMMANDS, Command, Peer, Reply};
 use crate::config::{Config, StartError};
 use crate::shard::{FIRST_TCP, FIRST_UDP, Shard, WAKER};
 use crate::snapshot::{Snapshot, Totals};
+use crate::source::Descriptions;
 use crate::tcp::Tcp;
 use crate::timers::Timers;
 use crate::udp::{self, Udp};
@@ -83,6 +84,7 @@ pub fn start(config: Config) -> Result<(Link, mpsc::Receiver<(usize, Event)>), S
         });
         parts.push((poll, command_receiver, batch_receiver, sockets, port));
     }
+    let descriptions = Descriptions::default();
     let mut snapshots = Vec::with_capacity(shards);
     let mut threads = Vec::with_capacity(shards);
     let mut advertised = Vec::new();
@@ -130,6 +132,7 @@ pub fn start(config: Config) -> Result<(Link, mpsc::Receiver<(usize, Event)>), S
             by_ufrag: HashMap::new(),
             by_remote: HashMap::new(),
             sources: HashMap::new(),
+            descriptions: Descriptions::clone(&descriptions),
             waiting: Vec::new(),
             keyframes: Vec::new(),
             timers: Timers::default(),

@@ -1,5 +1,6 @@
 //! Commands from the doors, the control plane and other shards.
 
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use inver_media::{Codec, Kind};
@@ -17,7 +18,7 @@ use crate::command::{Command, Reply, SourceTracks};
 use crate::config::Estimation;
 use crate::session::{Down, Meter, Role, Session, Viewer};
 use crate::shard::Shard;
-use crate::source::Source;
+use crate::source::{Description, Source};
 
 /// Where estimation begins, in bits per second: what most ways carry, so that a viewer begins
 /// with a good layer and probing finds the rest within a second.
@@ -138,14 +139,9 @@ impl Shard {
     fn subscribe(&mut self, request: &Subscribe, home: usize) -> Result<Answer, Error> {
         self.check_room(request.session)?;
         let now = Instant::now();
-        let router = self
-            .sources
-            .get(&request.source)
-            .and_then(|source| source.router.as_ref());
-        let codecs = preferred(router);
-        let choices = router
-            .and_then(|router| router.track(Kind::Video))
-            .is_none_or(|track| track.layers.simulcast());
+        let description = self.description(request.source);
+        let codecs = preferred(description);
+        let choices = description.is_none_or(|description| description.layered);
         let estimate = match self.config.estimation {
             Estimation::On => Some(FIRST_ESTIMATE),
             Estimation::Off => None,
@@ -162,13 +158,13 @@ impl Shard {
                     .map_err(|error| Error::Sdp(error.to_string()))?;
                 let (connection, sdp) =
                     PeerConnection::answer(&settings, offer, now).map_err(refused)?;
-                check_playable(&connection, router)?;
+                check_playable(&connection, description)?;
                 (connection, sdp, None)
             }
             None => {
                 let wanted: Vec<OfferedMedia> = [Kind::Audio, Kind::Video]
                     .into_iter()
-                    .filter(|kind| router.is_none_or(|router| router.track(*kind).is_some()))
+                    .filter(|kind| description.is_none_or(|known| known.track(*kind).is_some()))
                     .map(|kind| OfferedMedia {
                         kind,
                         direction: Direction::Send,
@@ -194,6 +190,28 @@ impl Shard {
             sdp,
             ufrag: self.ufrag_of(request.session),
         })
+    }
+
+    /// What is known of a source, wherever it lives.
+    fn description(&self, id: SourceId) -> Option<Description> {
+        let known = self
+            .descriptions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        known.get(&id).copied()
+    }
+
+    /// Tells all shards what is known of a source that lives here.
+    pub(crate) fn describe(&self, id: SourceId) {
+        let description = self.sources.get(&id).and_then(Source::description);
+        let mut known = self
+            .descriptions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match description {
+            Some(description) => known.insert(id, description),
+            None => known.remove(&id),
+        };
     }
 
     fn viewer(
@@ -467,6 +485,7 @@ impl Shard {
             && source.publisher.is_none()
         {
             self.sources.remove(&id);
+            self.describe(id);
         }
     }
 
@@ -532,6 +551,7 @@ impl Shard {
                     let _ = self.peers[mirror].command(Command::Mirror(id, Some(tracks.clone())));
                 }
                 self.waiting.retain(|waiting| *waiting != id);
+                self.describe(id);
                 self.review_viewers(id, now);
             }
             Role::Viewer(_) => self.review_viewer(slot, now),
@@ -540,10 +560,10 @@ impl Shard {
 }
 
 /// The codecs of a source first, then all others, so that a reconnect with another codec plays.
-fn preferred(router: Option<&Router>) -> Vec<Codec> {
+fn preferred(description: Option<Description>) -> Vec<Codec> {
     let mut codecs: Vec<Codec> = [Kind::Audio, Kind::Video]
         .into_iter()
-        .filter_map(|kind| router?.track(kind)?.format)
+        .filter_map(|kind| description?.format(kind))
         .map(|format| format.codec)
         .collect();
     for codec in Codec::ALL {
@@ -555,15 +575,18 @@ fn preferred(router: Option<&Router>) -> Vec<Codec> {
 }
 
 /// Refuses a viewer that cannot play what is being published now.
-fn check_playable(connection: &PeerConnection, router: Option<&Router>) -> Result<(), Error> {
-    let Some(router) = router else {
+fn check_playable(
+    connection: &PeerConnection,
+    description: Option<Description>,
+) -> Result<(), Error> {
+    let Some(description) = description else {
         return Ok(());
     };
     for (track, kind, _, direction) in connection.tracks() {
         if !matches!(direction, Direction::Send | Direction::Both) {
             continue;
         }
-        let Some(format) = router.track(kind).and_then(|track| track.format) else {
+        let Some(format) = description.format(kind) else {
             continue;
         };
         if connection.payload_type(track, &format).is_none() {

@@ -265,6 +265,12 @@ impl Shard {
             match *finding {
                 Finding::CodecChanged(_) => {
                     let tracks = source.tracks();
+                    if at_home {
+                        self.describe(id);
+                    }
+                    let Some(source) = self.sources.get(&id) else {
+                        return;
+                    };
                     let publisher = source
                         .publisher
                         .and_then(|slot| self.sessions.get(slot))

@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::demux::{Class, classify, proves_address};
 use crate::session::{MAX_REMOTES, Role, Session};
 use crate::snapshot::{Snapshot, Totals};
-use crate::source::Source;
+use crate::source::{Descriptions, Source};
 use crate::tcp::Tcp;
 use crate::timers::Timers;
 use crate::udp::Udp;
@@ -67,6 +67,7 @@ pub(crate) struct Shard {
     pub(crate) by_ufrag: HashMap<String, usize>,
     pub(crate) by_remote: HashMap<(Transport, SocketAddr), usize>,
     pub(crate) sources: HashMap<SourceId, Source>,
+    pub(crate) descriptions: Descriptions,
     /// Sources with packets that wait.
     pub(crate) waiting: Vec<SourceId>,
     /// Keyframe requests that wait for their interval.

@@ -1,13 +1,42 @@
 //! One source on one shard: at home with its publisher, or a mirror for viewers elsewhere.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use inver_media::Kind;
+use inver_media::{Format, Kind};
 use inver_proto::SourceId;
 use inver_sfu::{Routed, Router};
 
 use crate::api::{TrackInfo, Warning};
 use crate::command::SourceTracks;
+
+/// What every shard knows of a source, to answer viewers before any packet has crossed to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Description {
+    /// Whether there is such a track, and its format once a packet came.
+    pub(crate) audio: Option<Option<Format>>,
+    pub(crate) video: Option<Option<Format>>,
+    /// Whether viewers can choose among layers.
+    pub(crate) layered: bool,
+}
+
+impl Description {
+    pub(crate) fn track(&self, kind: Kind) -> Option<Option<Format>> {
+        match kind {
+            Kind::Audio => self.audio,
+            Kind::Video => self.video,
+        }
+    }
+
+    pub(crate) fn format(&self, kind: Kind) -> Option<Format> {
+        self.track(kind).flatten()
+    }
+}
+
+/// Descriptions of all sources that have had a publisher; touched when one begins, never by a
+/// packet.
+pub(crate) type Descriptions = Arc<Mutex<HashMap<SourceId, Description>>>;
 
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -68,6 +97,17 @@ impl Source {
             audio,
             video,
         }
+    }
+
+    /// What other shards need to know to answer viewers.
+    pub(crate) fn description(&self) -> Option<Description> {
+        let router = self.router.as_ref()?;
+        let video = router.track(Kind::Video);
+        Some(Description {
+            audio: router.track(Kind::Audio).map(|track| track.format),
+            video: video.map(|track| track.format),
+            layered: video.is_some_and(|track| track.layers.simulcast()),
+        })
     }
 
     /// Tracks as the control plane sees them.
