@@ -13,15 +13,17 @@ mod dtls;
 mod payload_types;
 mod peer_connection;
 mod sdp;
+mod settings;
 mod types;
 
 #[doc(hidden)]
 pub use dtls::fuzz_dtls;
 
 pub use candidate::{Candidate, Transport, order_for};
-pub use peer_connection::{OfferedMedia, PeerConnection, PendingAnswer, Settings};
+pub use peer_connection::PeerConnection;
 pub use sdp::{Fragment, MediaLine, Offer, SdpError};
+pub use settings::{OfferedMedia, PendingAnswer, Settings};
 pub use types::{
     ChannelId, Direction, Error, Event, Layer, Output, Received, Statistics, TrackId,
-    TrackStatistics, Transmit, Write,
+    TrackStatistics, Transmit, Unplayable, Write,
 };

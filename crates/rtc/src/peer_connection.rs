@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use inver_media::{CaptureTime, Codec, Extensions, Format, Kind, SenderClock};
+use inver_media::{CaptureTime, Extensions, Format, Kind, SenderClock};
 use str0m::bwe::{Bitrate, BweKind};
-use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::media::{Direction as EngineDirection, MediaKind, Mid, Pt, Rid};
 use str0m::net::{Protocol, Receive, TcpType};
 use str0m::rtp::{
@@ -16,8 +16,9 @@ use str0m::{IceConnectionState, IceCreds, Input, Rtc, RtcConfig};
 
 use crate::sdp::{Fragment, Offer, SdpError, restart_fragment, with_candidates, with_one_stream};
 use crate::{
-    Candidate, ChannelId, Direction, Error, Event, Layer, Output, Received, Statistics, TrackId,
-    TrackStatistics, Transmit, Transport, Write, codecs, dtls,
+    Candidate, ChannelId, Direction, Error, Event, Layer, OfferedMedia, Output, PendingAnswer,
+    Received, Settings, Statistics, TrackId, TrackStatistics, Transmit, Transport, Unplayable,
+    Write, codecs, dtls,
 };
 
 /// How often statistics come.
@@ -32,36 +33,6 @@ const RTX_AGE: Duration = Duration::from_secs(2);
 
 /// Id of the one stream that all our tracks belong to.
 const STREAM: &str = "inver";
-
-/// What a peer connection is made with.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// ICE-lite: answer checks, make none. True on a server, false where we are the client.
-    pub lite: bool,
-    /// Codecs that may be negotiated, most preferred first.
-    pub codecs: Vec<Codec>,
-    /// Start value of sender-side bandwidth estimation in bits per second; `None` turns
-    /// estimation and its pacer off.
-    pub estimate: Option<u64>,
-    /// Whether to negotiate transport-wide feedback: needed where we receive media, so that the
-    /// sender can adapt, and where we estimate. A viewer without it costs less at both ends.
-    pub transport_feedback: bool,
-    /// Addresses of ours, in the order in which the other side is to try them.
-    pub candidates: Vec<Candidate>,
-}
-
-/// An m-line of an offer of ours.
-#[derive(Debug, Clone)]
-pub struct OfferedMedia {
-    /// Audio or video.
-    pub kind: Kind,
-    /// Which way.
-    pub direction: Direction,
-}
-
-/// What is needed to take the answer to an offer of ours.
-#[derive(Debug)]
-pub struct PendingAnswer(SdpPendingOffer);
 
 #[derive(Debug)]
 struct Track {
@@ -142,22 +113,27 @@ impl PeerConnection {
         let mut this = Self::new(settings, now);
         let answer = this.accept(&offer.text)?;
         this.adopt_tracks(&offer);
-        for (section, line) in offer.media.iter().zip(sections(&answer)) {
-            let Some(kind) = section.kind else {
-                continue;
-            };
-            if !section.disabled && line.formats.is_empty() {
-                return Err(Error::NoCommonCodec {
+        let unplayable: Vec<Unplayable> = offer
+            .media
+            .iter()
+            .zip(sections(&answer))
+            .filter(|(section, line)| !section.disabled && line.formats.is_empty())
+            .filter_map(|(section, _)| {
+                let kind = section.kind?;
+                let usable = settings
+                    .codecs
+                    .iter()
+                    .copied()
+                    .filter(|codec| codec.kind() == kind);
+                Some(Unplayable {
                     kind,
                     offered: section.codecs.clone(),
-                    usable: settings
-                        .codecs
-                        .iter()
-                        .copied()
-                        .filter(|codec| codec.kind() == kind)
-                        .collect(),
-                });
-            }
+                    usable: usable.collect(),
+                })
+            })
+            .collect();
+        if !unplayable.is_empty() {
+            return Err(Error::NoCommonCodec(unplayable));
         }
         this.offer = Some(offer);
         let answer = this.finish(&answer);

@@ -171,22 +171,42 @@ pub struct Write {
     pub extensions: Extensions,
 }
 
+/// A section of an offer with no codec in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unplayable {
+    /// Audio or video.
+    pub kind: Kind,
+    /// Codec names that the offer lists.
+    pub offered: Vec<String>,
+    /// Codecs that could be used.
+    pub usable: Vec<Codec>,
+}
+
+impl std::fmt::Display for Unplayable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            kind,
+            offered,
+            usable,
+        } = self;
+        write!(
+            f,
+            "{kind} offers {}, usable are {}",
+            list(offered),
+            list(usable)
+        )
+    }
+}
+
 /// Why a peer connection refused an input.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The session description cannot be used.
     #[error(transparent)]
     Sdp(#[from] SdpError),
-    /// Nothing that the client offers can be used.
-    #[error("no codec in common for {kind}: offered {}, usable {}", list(.offered), list(.usable))]
-    NoCommonCodec {
-        /// Audio or video.
-        kind: Kind,
-        /// Codec names that the offer lists.
-        offered: Vec<String>,
-        /// Codecs that could be used.
-        usable: Vec<Codec>,
-    },
+    /// Nothing that some sections of the offer list can be used.
+    #[error("no codec in common: {}", list(.0))]
+    NoCommonCodec(Vec<Unplayable>),
     /// The protocol state of the connection failed; it has to be closed.
     #[error("the connection failed: {0}")]
     Engine(#[from] str0m::RtcError),

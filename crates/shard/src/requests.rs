@@ -7,7 +7,7 @@ use inver_media::{Codec, Kind};
 use inver_proto::{SessionId, SourceId};
 use inver_rtc::{
     Direction, Error as RtcError, Fragment, Offer, OfferedMedia, PeerConnection, Settings,
-    order_for,
+    Unplayable, order_for,
 };
 use inver_sfu::{Pacer, Router};
 
@@ -282,6 +282,8 @@ impl Shard {
             created: now,
             connected: false,
             lost: None,
+            heard: now,
+            told_lost: false,
             timeout: now + Duration::from_secs(1),
             scheduled: None,
             stats: crate::snapshot::SessionStats::default(),
@@ -608,20 +610,24 @@ fn check_playable(
 fn refused(error: RtcError) -> Error {
     match error {
         RtcError::Sdp(error) => Error::Sdp(error.to_string()),
-        RtcError::NoCommonCodec {
-            kind,
-            offered,
-            usable,
-        } => Error::NoCommonCodec {
-            offered: format!("{kind}: {}", offered.join(", ")),
-            available: usable
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(", "),
+        RtcError::NoCommonCodec(sections) => Error::NoCommonCodec {
+            offered: joined(&sections, |section| section.offered.join(", ")),
+            available: joined(&sections, |section| {
+                let usable: Vec<String> = section.usable.iter().map(ToString::to_string).collect();
+                usable.join(", ")
+            }),
         },
         RtcError::Engine(error) => Error::Sdp(error.to_string()),
         RtcError::Broken => Error::Sdp("the description could not be used".to_owned()),
         RtcError::Unexpected(what) => Error::Unexpected(what.to_owned()),
     }
+}
+
+/// The lists of several sections in one line, each behind its kind.
+fn joined(sections: &[Unplayable], list: impl Fn(&Unplayable) -> String) -> String {
+    let lists: Vec<String> = sections
+        .iter()
+        .map(|section| format!("{}: {}", section.kind, list(section)))
+        .collect();
+    lists.join("; ")
 }

@@ -22,6 +22,11 @@ const NO_AUDIO_AFTER: Duration = Duration::from_secs(5);
 /// Loss that a publisher is told of.
 const BAD_LOSS: f32 = 0.05;
 
+/// Nothing heard for this long, over two of the longest usual report intervals (RFC 3550, 6.2):
+/// the client is silent. Less ends sessions of clients that report rarely, more finds the dead
+/// later.
+const SILENT_AFTER: Duration = Duration::from_secs(12);
+
 /// Quieter than this is not speech.
 const SPEECH_LEVEL: u8 = 60;
 
@@ -38,19 +43,35 @@ impl Shard {
 
     fn review_sessions(&mut self, now: Instant) {
         let mut over = Vec::new();
+        let mut told = Vec::new();
         for (slot, session) in &mut self.sessions {
             let age = now.saturating_duration_since(session.created);
             if !session.connected && age > self.config.connect_timeout {
                 over.push((slot, CloseReason::NeverConnected));
             }
-            if session
-                .lost
-                .is_some_and(|lost| now.saturating_duration_since(lost) > self.config.lost_timeout)
-            {
-                over.push((slot, CloseReason::ConnectionLost));
+            // Some clients check consent rarely or never; who sends media or reports is there.
+            let silent = now.saturating_duration_since(session.heard) > SILENT_AFTER;
+            if let (Some(lost), true) = (session.lost, silent) {
+                if !session.told_lost {
+                    session.told_lost = true;
+                    told.push(Event::Disconnected {
+                        session: session.id,
+                    });
+                }
+                if now.saturating_duration_since(lost) > self.config.lost_timeout {
+                    over.push((slot, CloseReason::ConnectionLost));
+                }
+            } else if session.told_lost && !silent {
+                session.told_lost = false;
+                told.push(Event::Connected {
+                    session: session.id,
+                });
             }
             session.stats.bitrate_in = session.bytes_in.take(now);
             session.stats.bitrate_out = session.bytes_out.take(now);
+        }
+        for event in told {
+            self.tell(event);
         }
         for (slot, reason) in over {
             self.end(slot, reason);

@@ -102,7 +102,12 @@ pub(crate) struct Session {
     pub(crate) channels: Vec<(ChannelId, String)>,
     pub(crate) created: Instant,
     pub(crate) connected: bool,
+    /// Since when ICE has had no contact.
     pub(crate) lost: Option<Instant>,
+    /// Last authenticated media or report: it shows as well as ICE that the client is there.
+    pub(crate) heard: Instant,
+    /// The control plane was told that contact is lost.
+    pub(crate) told_lost: bool,
     /// When the engine wants to be called.
     pub(crate) timeout: Instant,
     /// Earliest entry of this session in the shard's timers.

@@ -378,19 +378,22 @@ impl Shard {
             RtcEvent::Connected => {
                 self.sessions[slot].connected = true;
                 self.sessions[slot].lost = None;
+                self.sessions[slot].heard = now;
                 debug!(session = %id, "connected");
                 self.tell(Event::Connected { session: id });
                 self.begin_media(slot, now);
             }
             RtcEvent::Disconnected => {
                 let session = &mut self.sessions[slot];
+                // The review tells, once media and reports are silent as well.
                 if session.connected && session.lost.is_none() {
                     session.lost = Some(now);
-                    self.tell(Event::Disconnected { session: id });
                 }
             }
             RtcEvent::Reconnected => {
-                if self.sessions[slot].lost.take().is_some() {
+                let session = &mut self.sessions[slot];
+                session.lost = None;
+                if std::mem::take(&mut session.told_lost) {
                     self.tell(Event::Connected { session: id });
                 }
             }
@@ -399,6 +402,7 @@ impl Shard {
                 let kind = received.format.codec.kind();
                 self.totals.packets_received += 1;
                 let session = &mut self.sessions[slot];
+                session.heard = now;
                 session.stats.packets_received += 1;
                 session
                     .stats
@@ -469,12 +473,12 @@ impl Shard {
                 }
             }
             RtcEvent::Estimated(bits_per_second) => self.estimated(slot, bits_per_second, now),
-            RtcEvent::Statistics(statistics) => self.statistics(slot, statistics),
+            RtcEvent::Statistics(statistics) => self.statistics(slot, statistics, now),
         }
         None
     }
 
-    fn statistics(&mut self, slot: usize, statistics: Statistics) {
+    fn statistics(&mut self, slot: usize, statistics: Statistics, now: Instant) {
         let session = &mut self.sessions[slot];
         match statistics {
             Statistics::Transport {
@@ -487,6 +491,10 @@ impl Shard {
                 session.stats.tcp = tcp;
             }
             Statistics::Sent(track, sent) => {
+                // A loss figure comes with a fresh report only.
+                if sent.loss.is_some() {
+                    session.heard = now;
+                }
                 let is_video = match &session.role {
                     Role::Viewer(viewer) => {
                         viewer.video.as_ref().is_some_and(|down| down.id == track)
