@@ -116,7 +116,7 @@ pub fn application(config: &Config, handle: &Handle) -> anyhow::Result<Applicati
         .merge(inver_outputs::whep::router(handle.clone(), context.clone()))
         .merge(inver_signalling::api::router(handle.clone(), context));
     let app = doors
-        .merge(pages::router())
+        .merge(pages::router(config.server.base_path.prefix()))
         .merge(operations.clone().guarded());
     let app = pages::secure(observe::observe(app, requests));
     Ok(Application {

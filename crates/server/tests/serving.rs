@@ -145,6 +145,15 @@ async fn a_base_path_is_served_with_and_without_it() {
             .banner
             .contains(&format!("{base}/inver/watch/live"))
     );
+    let lost = client
+        .get(format!("{base}/inver/no/such/page"))
+        .header("accept", "text/html")
+        .send()
+        .await
+        .expect("answers");
+    assert_eq!(lost.status(), 404);
+    let page = lost.text().await.expect("a page");
+    assert!(page.contains("href=\"/inver/assets/base.css\""), "{page}");
 }
 
 #[tokio::test]

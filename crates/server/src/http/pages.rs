@@ -3,11 +3,13 @@
 //! File names carry no hash, so every file is checked against its entity tag at each use, which
 //! costs a round trip of some hundred bytes and never shows an old page.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::{Path, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::get;
 use inver_proto::RoomId;
 use rust_embed::{Embed, EmbeddedFile};
@@ -40,16 +42,19 @@ const POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self'; \
      img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self' https: wss: http: ws:; \
      worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'";
 
-/// Routes of everything that is not a door.
-pub fn router() -> Router {
+/// Routes of everything that is not a door. `prefix` is the base path that pages are reached under,
+/// without a slash at its end.
+pub fn router(prefix: &str) -> Router {
+    let prefix: Arc<str> = prefix.into();
     let mut pages = Router::new();
     for (route, file) in PAGES {
         // Only the watch page may stand inside other sites: the others act with people's rights.
         let embeddable = *file == "pages/watch.html";
         let handler = if route.contains("{room}") {
+            let prefix = Arc::clone(&prefix);
             get(async move |Path(room): Path<String>, headers: HeaderMap| {
                 if room.parse::<RoomId>().is_err() {
-                    return not_found(headers).await;
+                    return not_found(&headers, &prefix);
                 }
                 page(file, embeddable, &headers)
             })
@@ -68,7 +73,7 @@ pub fn router() -> Router {
     pages
         .merge(files)
         .layer(CompressionLayer::new().br(true).gzip(true))
-        .fallback(not_found)
+        .fallback(async move |headers: HeaderMap| not_found(&headers, &prefix))
 }
 
 fn page(file: &str, embeddable: bool, headers: &HeaderMap) -> Response {
@@ -98,7 +103,7 @@ async fn sdk(Path(path): Path<String>, headers: HeaderMap) -> Response {
 }
 
 /// A page for people, a line for programs.
-async fn not_found(headers: HeaderMap) -> Response {
+fn not_found(headers: &HeaderMap, prefix: &str) -> Response {
     let accept = headers
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok());
@@ -106,9 +111,18 @@ async fn not_found(headers: HeaderMap) -> Response {
         let body = "There is nothing at this address. The pages begin at /.\n";
         return (StatusCode::NOT_FOUND, body).into_response();
     }
-    // Without the entity tag that the client may have: the status must stay 404.
-    let mut response = page("pages/error.html", false, &HeaderMap::new());
-    *response.status_mut() = StatusCode::NOT_FOUND;
+    // Shown at any depth, the page has absolute links; its length and tag are its own then.
+    let Some(file) = Files::get("pages/error.html") else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let links = format!("=\"{prefix}/");
+    let text = String::from_utf8_lossy(&file.data).replace("=\"/", &links);
+    let mut response = (StatusCode::NOT_FOUND, Html(text)).into_response();
+    set(
+        &mut response,
+        header::CONTENT_SECURITY_POLICY,
+        &format!("{POLICY}; frame-ancestors 'none'"),
+    );
     response
 }
 
