@@ -212,7 +212,7 @@ mod tests {
             request = request.header(name, *value);
         }
         let request = request.body(Body::empty()).expect("a valid request");
-        let Ok(response) = secure(router()).oneshot(request).await;
+        let Ok(response) = secure(router("")).oneshot(request).await;
         response
     }
 
