@@ -4,6 +4,7 @@
 //   browser.mjs page    --url PAGE                       a page of the product
 //   browser.mjs publish --url WHIP --codec vp8|h264|...  the fake camera and microphone
 //   browser.mjs watch   --url WHEP
+//   browser.mjs offered --url WHEP --answer PATCH|POST   the server offers; --counter 1 asks for that
 //
 // --relay HOST:PORT replaces the candidates of every WHIP and WHEP answer, --only tcp leaves those
 // of one transport, --token T is sent as bearer, --simulcast N sends N layers, --beats 1
@@ -11,7 +12,7 @@
 //
 // The event `stats` comes four times a second: every peer connection that any script of the page
 // made, every video and audio element that plays a MediaStream. Commands: {"do":"click","role":..,
-// "name":..}, {"do":"unmute"}, {"do":"end"}, {"do":"screenshot","path":..}, {"do":"text"}.
+// "name":..}, {"do":"unmute"}, {"do":"restart"}, {"do":"end"}, {"do":"screenshot","path":..}, {"do":"text"}.
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -19,12 +20,12 @@ import { setInterval } from 'node:timers';
 
 import { onlyTransport, throughRelay } from './lib/exchange.mjs';
 import { emit, fail, obey, options, tool } from './lib/terms.mjs';
-import { collect, measure, publish, watch } from './lib/in-page.mjs';
+import { collect, measure, publish, takeOffer, watch } from './lib/in-page.mjs';
 
 const DEADLINE = 20_000;
 const BROWSERS = ['chromium', 'chromium-browser', 'google-chrome'];
 
-const option = options(['url', 'codec', 'relay', 'only', 'token', 'simulcast', 'beats']);
+const option = options(['url', 'codec', 'relay', 'only', 'token', 'simulcast', 'beats', 'answer', 'counter']);
 const { chromium } = tool('playwright-core');
 
 const folders = [...(process.env.PATH ?? '').split(path.delimiter), '/usr/bin'];
@@ -80,7 +81,7 @@ if (option.role === 'page') {
   const html = '<!doctype html><title>Test</title><video autoplay playsinline></video>';
   await page.route(blank, (route) => route.fulfill({ contentType: 'text/html', body: html }));
   await page.goto(blank);
-  const client = option.role === 'publish' ? publish : watch;
+  const client = { publish, watch, offered: takeOffer }[option.role];
   const result = await page.evaluate(client, option);
   if (result.refused) fail(`${option.url} answered ${result.refused}: ${result.body}`);
   emit('answered', result);
@@ -118,6 +119,7 @@ await obey(
       await page.screenshot({ path: file });
     },
     text: async () => ({ text: await page.evaluate(() => document.body.innerText) }),
+    restart: async () => page.evaluate(() => globalThis.inverTest.restart()),
     end: async () => ({ status: await page.evaluate(() => globalThis.inverTest.end?.()) }),
   },
   async () => {

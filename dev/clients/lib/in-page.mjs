@@ -27,6 +27,34 @@ export function collect() {
       peer.close();
       return deleted.status;
     };
+    /** Restarts ICE by PATCH (RFC 9725, 4.3.2); gives what the server answered. */
+    state.restart = async () => {
+      await peer.setLocalDescription(await peer.createOffer({ iceRestart: true }));
+      const line = (sdp, name) => sdp.match(new RegExp(`a=${name}:\\S+`))[0];
+      const ours = peer.localDescription.sdp;
+      const fragment = [line(ours, 'ice-ufrag'), line(ours, 'ice-pwd'), ''].join('\r\n');
+      const patched = await fetch(location, {
+        method: 'PATCH',
+        headers: {
+          'content-type': 'application/trickle-ice-sdpfrag',
+          'if-match': '*',
+          ...authorization,
+        },
+        body: fragment,
+      });
+      const theirs = await patched.text();
+      if (patched.status !== 200) return { status: patched.status, body: theirs };
+      const sdp = body
+        .replace(/a=ice-ufrag:\S+/g, line(theirs, 'ice-ufrag'))
+        .replace(/a=ice-pwd:\S+/g, line(theirs, 'ice-pwd'));
+      await peer.setRemoteDescription({ type: 'answer', sdp });
+      return {
+        status: patched.status,
+        etag: patched.headers.get('etag'),
+        before: line(body, 'ice-ufrag'),
+        after: line(theirs, 'ice-ufrag'),
+      };
+    };
     return { location, etag: response.headers.get('etag') };
   };
   const Native = globalThis.RTCPeerConnection;
@@ -219,4 +247,42 @@ export async function watch({ url, token, beats }) {
     if (beats && stream.getTracks().length === 2) note(stream, element);
   };
   return globalThis.inverTest.exchange(peer, url, token);
+}
+
+/**
+ * A WHEP client that lets the server offer: an empty POST as the early draft has it, answered by
+ * `answer` (PATCH or POST), or with `counter` an offer that asks for a counter-offer.
+ */
+export async function takeOffer({ url, answer, counter }) {
+  const ask = async () => {
+    if (!counter) return fetch(url, { method: 'POST' });
+    const unused = new RTCPeerConnection();
+    unused.addTransceiver('video', { direction: 'recvonly' });
+    await unused.setLocalDescription();
+    const body = unused.localDescription.sdp;
+    unused.close();
+    const headers = { 'content-type': 'application/sdp', prefer: 'counter-offer' };
+    return fetch(url, { method: 'POST', headers, body });
+  };
+  const asked = await ask();
+  const offer = await asked.text();
+  if (!offer.startsWith('v=0')) return { refused: asked.status, body: offer };
+  const peer = new RTCPeerConnection();
+  const stream = new MediaStream();
+  peer.ontrack = ({ track }) => {
+    stream.addTrack(track);
+    const element = document.querySelector('video');
+    element.srcObject = stream;
+    element.muted = false;
+  };
+  await peer.setRemoteDescription({ type: 'offer', sdp: offer });
+  await peer.setLocalDescription();
+  const location = asked.headers.get('location');
+  const answered = await fetch(location, {
+    method: answer,
+    headers: { 'content-type': 'application/sdp' },
+    body: peer.localDescription.sdp,
+  });
+  globalThis.inverTest.end = async () => (await fetch(location, { method: 'DELETE' })).status;
+  return { status: asked.status, type: asked.headers.get('content-type'), answered: answered.status };
 }

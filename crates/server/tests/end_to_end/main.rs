@@ -16,6 +16,7 @@ mod harness;
 mod hostile_datagrams;
 mod loss;
 mod network;
+mod offers;
 mod publishers;
 mod reconnect;
 mod restart;

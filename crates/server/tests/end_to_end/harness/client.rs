@@ -58,6 +58,12 @@ impl Client {
         )
     }
 
+    /// Chromium with an empty page that lets the server behind the WHEP `url` offer.
+    pub(crate) fn offered(url: &str, options: &[&str]) -> Self {
+        let role = ["offered", "--url", url];
+        Self::script("browser.mjs", &[&role, options].concat())
+    }
+
     /// Chromium with a page of the product.
     pub(crate) fn page(url: &str) -> Self {
         Self::script("browser.mjs", &["page", "--url", url])
