@@ -225,6 +225,7 @@ impl Shard {
             video: None,
             selection: LayerSelection::default(),
             estimate,
+            wanted: (0, 0),
             pacer: estimate.is_none().then(|| Pacer::new(now)),
             backlog: std::collections::VecDeque::new(),
         };

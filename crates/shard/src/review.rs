@@ -202,14 +202,21 @@ impl Shard {
                 if let Some(pacer) = &mut viewer.pacer {
                     pacer.set_bitrate(rate);
                 } else {
-                    let best = track
+                    let rates: Vec<u64> = track
                         .layers
                         .ascending()
-                        .last()
-                        .map_or(0, |(_, state)| state.bitrate);
-                    session
-                        .connection
-                        .set_wanted_bitrate(rate.min(best), best / 100 * 130 + AUDIO_SHARE);
+                        .iter()
+                        .map(|(_, state)| state.bitrate)
+                        .collect();
+                    let best = rates.last().copied().unwrap_or(0);
+                    // Padding up to the next layer's rate finds out whether it would fit; on the
+                    // best one nothing is left to find out.
+                    let next = rates.into_iter().find(|next| *next > rate);
+                    let wanted = (next.unwrap_or(0), best / 100 * 130 + AUDIO_SHARE);
+                    if viewer.wanted != wanted {
+                        viewer.wanted = wanted;
+                        session.connection.set_wanted_bitrate(wanted.0, wanted.1);
+                    }
                 }
             }
             session.stats.estimate = viewer.estimate;

@@ -73,6 +73,8 @@ pub(crate) struct Viewer {
     pub(crate) video: Option<Down>,
     pub(crate) selection: LayerSelection,
     pub(crate) estimate: Option<u64>,
+    /// Least and wanted bitrate as last given to the engine's estimation.
+    pub(crate) wanted: (u64, u64),
     /// `None` where the engine paces by its own estimate.
     pub(crate) pacer: Option<Pacer>,
     pub(crate) backlog: VecDeque<(TrackId, Write)>,

@@ -544,13 +544,13 @@ impl Shard {
     fn serve_timers(&mut self) {
         let now = Instant::now();
         for _ in 0..TIMER_BUDGET {
-            let Some((slot, stamp)) = self.timers.pop_due(now) else {
+            let Some((at, slot, stamp)) = self.timers.pop_due(now) else {
                 return;
             };
             let Some(session) = self
                 .sessions
                 .get_mut(slot)
-                .filter(|session| session.stamp == stamp)
+                .filter(|session| session.stamp == stamp && session.scheduled == Some(at))
             else {
                 continue;
             };
