@@ -38,6 +38,6 @@ fn run(data: &[u8]) {
             let _ = h264::sps(payload);
             h264::each_nal(payload, |nal, _| assert!(!nal.is_empty()));
         }
-        Codec::Opus | Codec::H265 | Codec::Av1 => {}
+        Codec::Opus | Codec::Aac | Codec::H265 | Codec::Av1 => {}
     }
 }

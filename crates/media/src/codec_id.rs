@@ -26,6 +26,9 @@ impl fmt::Display for Kind {
 pub enum Codec {
     /// Opus (RFC 7587).
     Opus,
+    /// AAC (ISO/IEC 14496-3; RFC 3640 where it is carried over RTP). No browser plays it over
+    /// WebRTC; it becomes Opus there.
+    Aac,
     /// H.264 / AVC (RFC 6184).
     H264,
     /// H.265 / HEVC (RFC 7798).
@@ -39,7 +42,8 @@ pub enum Codec {
 }
 
 impl Codec {
-    /// All codecs, in the order in which they are offered when nothing else decides.
+    /// All codecs that WebRTC clients can be offered, in the order in which they are when nothing
+    /// else decides.
     pub const ALL: [Self; 6] = [
         Self::Opus,
         Self::H264,
@@ -52,7 +56,7 @@ impl Codec {
     /// Whether the codec carries sound or picture.
     pub fn kind(self) -> Kind {
         match self {
-            Self::Opus => Kind::Audio,
+            Self::Opus | Self::Aac => Kind::Audio,
             Self::H264 | Self::H265 | Self::Vp8 | Self::Vp9 | Self::Av1 => Kind::Video,
         }
     }
@@ -69,6 +73,7 @@ impl Codec {
     pub fn name(self) -> &'static str {
         match self {
             Self::Opus => "opus",
+            Self::Aac => "mpeg4-generic",
             Self::H264 => "H264",
             Self::H265 => "H265",
             Self::Vp8 => "VP8",

@@ -37,7 +37,7 @@ impl Format {
             return None;
         }
         match self.codec {
-            Codec::Opus | Codec::Vp8 | Codec::Av1 | Codec::H265 => Some(100),
+            Codec::Opus | Codec::Aac | Codec::Vp8 | Codec::Av1 | Codec::H265 => Some(100),
             Codec::Vp9 => (self.vp9_profile == sent.vp9_profile).then_some(100),
             Codec::H264 => {
                 if self.h264_packetization_mode < sent.h264_packetization_mode {

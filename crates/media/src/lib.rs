@@ -5,13 +5,18 @@
 //! frames are coded out of order. Every parser here reads bytes from the network: it is bounded,
 //! never panics and answers "not known" where the bytes end early.
 
+pub mod audio;
 pub mod codec;
 mod codec_id;
+pub mod container;
 mod format;
+mod frame;
 mod packet;
+pub mod payload;
 mod sequence;
 
 pub use codec_id::{Codec, Kind, UnknownCodec};
 pub use format::Format;
+pub use frame::{Config, Frame, MediaTime};
 pub use packet::{CaptureTime, Extensions, Packet, SenderClock};
 pub use sequence::Unwrapper;

@@ -34,6 +34,8 @@ pub(crate) fn configure(config: &mut CodecConfig, codecs: &[Codec]) {
     };
     for codec in codecs {
         match codec {
+            // Nobody plays it over WebRTC.
+            Codec::Aac => {}
             Codec::Opus => {
                 let format = FormatParams {
                     min_p_time: Some(10),

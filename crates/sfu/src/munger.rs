@@ -87,7 +87,7 @@ impl Munger {
                     self.rewrite = true;
                 }
             }
-            Codec::Opus | Codec::H264 | Codec::H265 | Codec::Av1 => {}
+            Codec::Opus | Codec::Aac | Codec::H264 | Codec::H265 | Codec::Av1 => {}
         }
     }
 
@@ -185,7 +185,9 @@ impl Munger {
                 vp9::rewrite(&mut payload, id);
                 payload.into()
             }
-            Codec::Opus | Codec::H264 | Codec::H265 | Codec::Av1 => packet.payload.clone(),
+            Codec::Opus | Codec::Aac | Codec::H264 | Codec::H265 | Codec::Av1 => {
+                packet.payload.clone()
+            }
         }
     }
 }

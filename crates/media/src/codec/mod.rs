@@ -34,7 +34,7 @@ pub struct PayloadInfo {
 /// Inspects the RTP payload of a packet.
 pub fn inspect(codec: Codec, payload: &[u8]) -> PayloadInfo {
     match codec {
-        Codec::Opus => PayloadInfo {
+        Codec::Opus | Codec::Aac => PayloadInfo {
             frame_start: true,
             keyframe_start: true,
             ..PayloadInfo::default()

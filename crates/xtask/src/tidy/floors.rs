@@ -32,6 +32,7 @@ enum Place {
 const MAP: &[(&str, Place)] = &[
     ("inver-proto", Place::Floor(0)),
     ("inver-media", Place::Floor(0)),
+    ("inver-protocols", Place::Floor(5)),
     ("inver-rtc", Place::Floor(10)),
     ("inver-sfu", Place::Floor(20)),
     ("inver-control", Place::Floor(30)),

@@ -1,0 +1,1 @@
+//! FLV tags with the Enhanced RTMP extensions, and AMF0.

@@ -1,0 +1,4 @@
+//! Containers of media: what they hold is taken apart into frames and put together again.
+
+pub mod flv;
+pub mod mpegts;

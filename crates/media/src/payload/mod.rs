@@ -1,0 +1,1 @@
+//! Frames into RTP payloads and back, codec by codec.

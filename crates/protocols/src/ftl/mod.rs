@@ -1,0 +1,1 @@
+//! FTL: the control connection and the media beside it.

@@ -1,0 +1,8 @@
+//! Broadcast protocols as state machines: RTMP, SRT, FTL.
+//!
+//! Each turns bytes and time into events and bytes; the doors own sockets, rooms and rights. They
+//! never open a socket, read a clock or decide who may publish.
+
+pub mod ftl;
+pub mod rtmp;
+pub mod srt;

@@ -1,0 +1,1 @@
+//! SRT: secure reliable transport of live media over UDP.
