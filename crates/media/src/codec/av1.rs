@@ -67,8 +67,39 @@ fn note(info: &mut PayloadInfo, obu: &[u8]) {
     }
 }
 
+/// The OBUs of a temporal unit in the low overhead format (AV1 5.2), each with header and size
+/// field. Iteration ends at an OBU without a size field (it reaches to the end) and before one
+/// that reaches past the end.
+pub fn obus(data: &[u8]) -> Obus<'_> {
+    Obus { rest: data }
+}
+
+/// Iterator of [`obus`].
+#[derive(Debug, Clone)]
+pub struct Obus<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Obus<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let header = *self.rest.first()?;
+        let mut len = if header & 0x04 != 0 { 2 } else { 1 };
+        if header & 0x02 != 0 {
+            let body = self.rest.get(len..).and_then(leb128);
+            len = body.map_or(usize::MAX, |(body, used)| (len + used).saturating_add(body));
+        } else {
+            len = self.rest.len();
+        }
+        let (obu, rest) = self.rest.split_at_checked(len).unwrap_or_default();
+        self.rest = rest;
+        (!obu.is_empty()).then_some(obu)
+    }
+}
+
 /// A little-endian base 128 number (AV1 4.10.5) and its length in bytes.
-fn leb128(bytes: &[u8]) -> Option<(usize, usize)> {
+pub(crate) fn leb128(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut value = 0_u64;
     for (i, &byte) in bytes.iter().take(8).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * i);
@@ -79,13 +110,54 @@ fn leb128(bytes: &[u8]) -> Option<(usize, usize)> {
     None
 }
 
-/// Largest picture size of a sequence header OBU (AV1 5.5.1).
+/// Largest picture size of a sequence header OBU without its header.
 fn size(obu: &[u8]) -> Option<(u32, u32)> {
+    sequence(obu).map(|header| header.size)
+}
+
+/// What a sequence header OBU (AV1 5.5) tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SequenceHeader {
+    /// `seq_profile`: 0 to 2.
+    pub profile: u8,
+    /// `seq_level_idx` of the first operating point.
+    pub level: u8,
+    /// `seq_tier` of the first operating point: true is High.
+    pub high_tier: bool,
+    /// Bits of a sample: 8, 10 or 12.
+    pub bits: u8,
+    /// Whether there is luma only.
+    pub monochrome: bool,
+    /// Whether chroma has half the columns and half the rows.
+    pub subsampling: (bool, bool),
+    /// `chroma_sample_position`.
+    pub sample_position: u8,
+    /// Largest picture size in pixels.
+    pub size: (u32, u32),
+}
+
+/// Parses a sequence header OBU with its header, with or without size field; `None` where it is
+/// another OBU, ends early or breaks the specification's bounds.
+pub fn sequence_header(obu: &[u8]) -> Option<SequenceHeader> {
+    let header = *obu.first()?;
+    if (header >> 3) & 0x0f != OBU_SEQUENCE_HEADER {
+        return None;
+    }
+    let mut at = if header & 0x04 != 0 { 2 } else { 1 };
+    if header & 0x02 != 0 {
+        at += leb128(obu.get(at..)?)?.1;
+    }
+    sequence(obu.get(at..)?)
+}
+
+fn sequence(obu: &[u8]) -> Option<SequenceHeader> {
     let mut bits = Bits::new(obu);
-    bits.skip(4)?;
-    let reduced = bits.bit()?;
-    if reduced == 1 {
-        bits.skip(5)?;
+    let profile = u8::try_from(bits.bits(3)?).ok()?;
+    bits.skip(1)?;
+    let reduced = bits.bit()? == 1;
+    let (mut level, mut high_tier) = (0, false);
+    if reduced {
+        level = bits.bits(5)?;
     } else {
         let mut decoder_model = None;
         if bits.bit()? == 1 {
@@ -101,10 +173,12 @@ fn size(obu: &[u8]) -> Option<(u32, u32)> {
         }
         let display_delay = bits.bit()?;
         let points = bits.bits(5)? + 1;
-        for _ in 0..points {
+        for point in 0..points {
             bits.skip(12)?;
-            if bits.bits(5)? > 7 {
-                bits.skip(1)?;
+            let point_level = bits.bits(5)?;
+            let tier = point_level > 7 && bits.bit()? == 1;
+            if point == 0 {
+                (level, high_tier) = (point_level, tier);
             }
             if let Some(length) = decoder_model
                 && bits.bit()? == 1
@@ -118,7 +192,86 @@ fn size(obu: &[u8]) -> Option<(u32, u32)> {
     }
     let width_bits = bits.bits(4)? + 1;
     let height_bits = bits.bits(4)? + 1;
-    Some((bits.bits(width_bits)? + 1, bits.bits(height_bits)? + 1))
+    let size = (bits.bits(width_bits)? + 1, bits.bits(height_bits)? + 1);
+    let mut header = SequenceHeader {
+        profile,
+        level: u8::try_from(level).ok()?,
+        high_tier,
+        bits: 8,
+        monochrome: false,
+        subsampling: (true, true),
+        sample_position: 0,
+        size,
+    };
+    // The picture's size alone decides whether a keyframe can be told of; a header that ends
+    // behind it has the colours that nearly all streams have.
+    let _ = skip_tools(&mut bits, reduced).and_then(|()| colours(&mut bits, &mut header));
+    Some(header)
+}
+
+/// From the frame ids to `enable_restoration` (AV1 5.5.1).
+fn skip_tools(bits: &mut Bits<'_>, reduced: bool) -> Option<()> {
+    if !reduced && bits.bit()? == 1 {
+        bits.skip(7)?;
+    }
+    bits.skip(3)?;
+    if !reduced {
+        bits.skip(4)?;
+        let order_hint = bits.bit()? == 1;
+        if order_hint {
+            bits.skip(2)?;
+        }
+        let chosen = bits.bit()? == 1;
+        let force_screen_content = if chosen { 2 } else { bits.bit()? };
+        if force_screen_content > 0 && bits.bit()? == 0 {
+            bits.skip(1)?;
+        }
+        if order_hint {
+            bits.skip(3)?;
+        }
+    }
+    bits.skip(3)
+}
+
+/// Bit depth and subsampling (AV1 5.5.2).
+fn colours(bits: &mut Bits<'_>, header: &mut SequenceHeader) -> Option<()> {
+    let high = bits.bit()? == 1;
+    header.bits = if header.profile == 2 && high {
+        if bits.bit()? == 1 { 12 } else { 10 }
+    } else if high {
+        10
+    } else {
+        8
+    };
+    header.monochrome = header.profile != 1 && bits.bit()? == 1;
+    let described = bits.bit()? == 1;
+    let (primaries, transfer, matrix) = if described {
+        (bits.bits(8)?, bits.bits(8)?, bits.bits(8)?)
+    } else {
+        (2, 2, 2)
+    };
+    if header.monochrome {
+        return bits.skip(1);
+    }
+    // BT.709 primaries, the sRGB transfer and the identity matrix together mean RGB.
+    if (primaries, transfer, matrix) == (1, 13, 0) {
+        header.subsampling = (false, false);
+        return Some(());
+    }
+    bits.skip(1)?;
+    header.subsampling = match header.profile {
+        0 => (true, true),
+        1 => (false, false),
+        _ if header.bits == 12 => {
+            let columns = bits.bit()? == 1;
+            (columns, columns && bits.bit()? == 1)
+        }
+        _ => (true, false),
+    };
+    if header.subsampling == (true, true) {
+        header.sample_position = u8::try_from(bits.bits(2)?).ok()?;
+    }
+    Some(())
 }
 
 fn skip_uvlc(bits: &mut Bits<'_>) -> Option<()> {

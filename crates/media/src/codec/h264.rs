@@ -4,10 +4,13 @@ use super::{Bits, PayloadInfo, unescape};
 
 const NAL_SLICE: u8 = 1;
 const NAL_IDR: u8 = 5;
+const NAL_SEI: u8 = 6;
 const NAL_SPS: u8 = 7;
 const NAL_PPS: u8 = 8;
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
+
+const SEI_RECOVERY_POINT: usize = 6;
 
 /// Bytes of a sequence parameter set that are read at most; real ones have some dozens.
 const SPS_LIMIT: usize = 512;
@@ -15,10 +18,29 @@ const SPS_LIMIT: usize = 512;
 /// What a sequence parameter set (H.264 7.3.2.1) tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sps {
+    /// `profile_idc`.
+    pub profile: u8,
+    /// The byte of constraint flags behind it.
+    pub constraints: u8,
+    /// `level_idc`: ten times the level.
+    pub level: u8,
+    /// `chroma_format_idc`: 0 is monochrome, 1 is 4:2:0, 2 is 4:2:2, 3 is 4:4:4.
+    pub chroma: u8,
+    /// Bits of a luma sample.
+    pub luma_bits: u8,
+    /// Bits of a chroma sample.
+    pub chroma_bits: u8,
     /// Picture size in pixels after cropping.
     pub size: (u32, u32),
     /// `max_num_reorder_frames` of the VUI, where present.
     pub reorder_frames: Option<u32>,
+}
+
+impl Sps {
+    /// `profile-level-id` as SDP has it (RFC 6184, 8.1), 24 bits.
+    pub fn profile_level_id(&self) -> u32 {
+        u32::from_be_bytes([0, self.profile, self.constraints, self.level])
+    }
 }
 
 /// Inspects a payload.
@@ -106,16 +128,51 @@ fn slice(nal: &[u8]) -> Option<(u32, u32)> {
     Some((bits.ue()?, bits.ue()?))
 }
 
+/// Whether a NAL unit is a B slice: pictures with them are shown before one decoded earlier.
+pub fn is_b_slice(nal: &[u8]) -> bool {
+    matches!(nal.first().map(|first| first & 0x1f), Some(NAL_SLICE | 2))
+        && slice(nal).is_some_and(|(_, slice_type)| slice_type % 5 == 1)
+}
+
+/// `recovery_frame_cnt` where a SEI NAL unit has a recovery point message (H.264 D.1.8): so many
+/// frames later the picture is right although decoding began here.
+pub fn recovery_frames(nal: &[u8]) -> Option<u32> {
+    if nal.first()? & 0x1f != NAL_SEI {
+        return None;
+    }
+    let bytes = unescape(nal.get(1..)?, SPS_LIMIT);
+    let mut rest = bytes.as_slice();
+    while rest.len() > 2 {
+        let (message, behind) = sei_number(rest)?;
+        let (len, behind) = sei_number(behind)?;
+        let (body, behind) = behind.split_at_checked(len)?;
+        if message == SEI_RECOVERY_POINT {
+            return Bits::new(body).ue();
+        }
+        rest = behind;
+    }
+    None
+}
+
+/// A number in as many bytes of 255 as it takes, and one below (H.264 7.3.2.3.1).
+fn sei_number(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let full = bytes.iter().take_while(|byte| **byte == 0xff).count();
+    let last = *bytes.get(full)?;
+    Some((full * 255 + usize::from(last), bytes.get(full + 1..)?))
+}
+
 /// Parses a sequence parameter set, with its NAL header; `None` where it ends early or breaks
 /// the specification's bounds.
 pub fn sps(nal: &[u8]) -> Option<Sps> {
     let bytes = unescape(nal.get(1..)?, SPS_LIMIT);
     let mut bits = Bits::new(&bytes);
     let profile = bits.bits(8)?;
-    bits.skip(16)?;
+    let constraints = bits.bits(8)?;
+    let level = bits.bits(8)?;
     bits.ue()?;
     let mut chroma = 1;
     let mut separate_planes = 0;
+    let (mut luma_bits, mut chroma_bits) = (8, 8);
     if matches!(
         profile,
         100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
@@ -124,8 +181,12 @@ pub fn sps(nal: &[u8]) -> Option<Sps> {
         if chroma == 3 {
             separate_planes = bits.bit()?;
         }
-        bits.ue()?;
-        bits.ue()?;
+        luma_bits = bits.ue()?.checked_add(8)?;
+        chroma_bits = bits.ue()?.checked_add(8)?;
+        // The specification allows 4:4:4 and 14 bits at most.
+        if chroma > 3 || luma_bits > 14 || chroma_bits > 14 {
+            return None;
+        }
         bits.skip(1)?;
         if bits.bit()? == 1 {
             for list in 0..if chroma == 3 { 12 } else { 8 } {
@@ -187,6 +248,12 @@ pub fn sps(nal: &[u8]) -> Option<Sps> {
         None
     };
     Some(Sps {
+        profile: u8::try_from(profile).ok()?,
+        constraints: u8::try_from(constraints).ok()?,
+        level: u8::try_from(level).ok()?,
+        chroma: u8::try_from(chroma).ok()?,
+        luma_bits: u8::try_from(luma_bits).ok()?,
+        chroma_bits: u8::try_from(chroma_bits).ok()?,
         size: (width, height),
         reorder_frames,
     })

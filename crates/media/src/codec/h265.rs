@@ -1,6 +1,7 @@
 //! H.265 in RTP (RFC 7798): NAL units, keyframes, picture size.
 
 use super::{Bits, PayloadInfo, unescape};
+use crate::Config;
 
 const NAL_VPS: u8 = 32;
 const NAL_SPS: u8 = 33;
@@ -67,13 +68,49 @@ fn note(info: &mut PayloadInfo, nal_type: u8, body: &[u8]) {
     }
 }
 
-/// Picture size of a sequence parameter set (H.265 7.3.2.2), without its NAL header.
+/// Picture size of a sequence parameter set without its NAL header.
 fn size(body: &[u8]) -> Option<(u32, u32)> {
+    sps_body(body).map(|sps| sps.size)
+}
+
+/// What a sequence parameter set (H.265 7.3.2.2) tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sps {
+    /// `sps_seq_parameter_set_id`.
+    pub id: u32,
+    /// Profile space, tier and profile; 32 compatibility flags; 48 constraint flags; level: the
+    /// twelve bytes of `general_` fields as a configuration record repeats them.
+    pub profile_tier_level: [u8; 12],
+    /// Temporal layers, at least 1.
+    pub temporal_layers: u8,
+    /// `sps_temporal_id_nesting_flag`.
+    pub temporal_nesting: bool,
+    /// `chroma_format_idc`: 0 is monochrome, 1 is 4:2:0, 2 is 4:2:2, 3 is 4:4:4.
+    pub chroma: u8,
+    /// Bits of a luma sample.
+    pub luma_bits: u8,
+    /// Bits of a chroma sample.
+    pub chroma_bits: u8,
+    /// Picture size in pixels after cropping.
+    pub size: (u32, u32),
+    /// `sps_max_num_reorder_pics` of the highest temporal layer: how many pictures at most are
+    /// decoded before and shown behind a picture.
+    pub reorder_pics: u32,
+}
+
+/// Parses a sequence parameter set, with its NAL header; `None` where it ends early or breaks
+/// the specification's bounds.
+pub fn sps(nal: &[u8]) -> Option<Sps> {
+    sps_body(nal.get(2..)?)
+}
+
+fn sps_body(body: &[u8]) -> Option<Sps> {
     let bytes = unescape(body, SPS_LIMIT);
     let mut bits = Bits::new(&bytes);
     bits.skip(4)?;
     let sub_layers = bits.bits(3)?;
-    bits.skip(1)?;
+    let temporal_nesting = bits.bit()? == 1;
+    let profile_tier_level = bytes.get(1..13)?.try_into().ok()?;
     bits.skip(96)?;
     let mut present = [(0, 0); 8];
     for slot in present.iter_mut().take(sub_layers as usize) {
@@ -85,7 +122,7 @@ fn size(body: &[u8]) -> Option<(u32, u32)> {
     for (profile, level) in present.into_iter().take(sub_layers as usize) {
         bits.skip(profile as usize * 88 + level as usize * 8)?;
     }
-    bits.ue()?;
+    let id = bits.ue()?;
     let chroma = bits.ue()?;
     if chroma == 3 {
         bits.skip(1)?;
@@ -105,7 +142,81 @@ fn size(body: &[u8]) -> Option<(u32, u32)> {
     };
     let width = width.checked_sub(crop[0].checked_add(crop[1])?.checked_mul(unit_x)?)?;
     let height = height.checked_sub(crop[2].checked_add(crop[3])?.checked_mul(unit_y)?)?;
-    Some((width, height))
+    let luma_bits = bits.ue()?.checked_add(8)?;
+    let chroma_bits = bits.ue()?.checked_add(8)?;
+    // The specification allows 16 sets, 4:4:4 and 16 bits at most.
+    if id > 15 || chroma > 3 || luma_bits > 16 || chroma_bits > 16 {
+        return None;
+    }
+    bits.ue()?;
+    let all_layers = bits.bit()? == 1;
+    let mut reorder_pics = 0;
+    for _ in 0..if all_layers { sub_layers + 1 } else { 1 } {
+        bits.ue()?;
+        reorder_pics = bits.ue()?;
+        bits.ue()?;
+    }
+    Some(Sps {
+        id,
+        profile_tier_level,
+        temporal_layers: u8::try_from(sub_layers + 1).ok()?,
+        temporal_nesting,
+        chroma: u8::try_from(chroma).ok()?,
+        luma_bits: u8::try_from(luma_bits).ok()?,
+        chroma_bits: u8::try_from(chroma_bits).ok()?,
+        size: (width, height),
+        reorder_pics,
+    })
+}
+
+/// Whether a NAL unit belongs to a leading picture (RADL, RASL), shown before the IRAP picture
+/// that precedes it in decoding.
+pub fn is_leading(nal: &[u8]) -> bool {
+    nal.first()
+        .is_some_and(|first| (6..=9).contains(&((first >> 1) & 0x3f)))
+}
+
+/// Whether a NAL unit is the first slice of its picture and a B slice. Its header can be read
+/// only with the picture parameter sets; without the right one the answer is no.
+pub fn is_b_slice(nal: &[u8], config: &Config) -> bool {
+    slice_type(nal, config) == Some(0)
+}
+
+/// `slice_type` of a picture's first slice (H.265 7.3.6.1): 0 is B, 1 is P, 2 is I.
+fn slice_type(nal: &[u8], config: &Config) -> Option<u32> {
+    let Config::H265 { pps, .. } = config else {
+        return None;
+    };
+    let nal_type = (nal.first()? >> 1) & 0x3f;
+    if nal_type > 31 {
+        return None;
+    }
+    let head = unescape(nal.get(2..)?, 16);
+    let mut bits = Bits::new(&head);
+    if bits.bit()? == 0 {
+        return None;
+    }
+    if (16..=23).contains(&nal_type) {
+        bits.skip(1)?;
+    }
+    let id = bits.ue()?;
+    let extra = pps
+        .iter()
+        .find_map(|set| extra_slice_header_bits(set, id))?;
+    bits.skip(extra as usize)?;
+    bits.ue()
+}
+
+/// `num_extra_slice_header_bits` of the picture parameter set with the given id (H.265 7.3.2.3).
+fn extra_slice_header_bits(pps: &[u8], id: u32) -> Option<u32> {
+    let head = unescape(pps.get(2..)?, 16);
+    let mut bits = Bits::new(&head);
+    if bits.ue()? != id {
+        return None;
+    }
+    bits.ue()?;
+    bits.skip(2)?;
+    bits.bits(3)
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
-//! What the first bytes of an RTP payload tell, codec by codec, without decoding.
+//! What the first bytes of an RTP payload tell, codec by codec, without decoding; NAL units and
+//! configuration records.
 
 pub mod av1;
 pub mod h264;
 pub mod h265;
+pub mod nal;
+pub mod records;
 pub mod vp8;
 pub mod vp9;
 
