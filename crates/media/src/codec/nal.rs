@@ -468,3 +468,6 @@ fn set_id(codec: Codec, kind: NalKind, set: &[u8]) -> Option<u32> {
     }
     bits.ue()
 }
+
+#[cfg(test)]
+mod tests;

@@ -491,3 +491,6 @@ fn hevc_codecs(sps: &h265::Sps) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;
