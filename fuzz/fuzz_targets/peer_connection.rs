@@ -87,6 +87,7 @@ fn write(link: &mut Link, sequence: u64, input: &mut Input<'_>) {
             marker: choice & 8 != 0,
             nackable: true,
             payload: payload[..payload.len().min(1200)].into(),
+            padding: 0,
             extensions: Extensions {
                 audio_level: Some(-((choice & 0x7f) as i8)),
                 voice_activity: Some(choice & 1 == 0),

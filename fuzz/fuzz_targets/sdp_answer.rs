@@ -56,7 +56,7 @@ fn run(data: &[u8]) {
     }
     let _ = connection.handle_timeout(now);
     for _ in 0..1000 {
-        match connection.poll_output() {
+        match connection.poll_output(Instant::now()) {
             Err(_) | Ok(inver_rtc::Output::Timeout(_)) => return,
             Ok(_) => {}
         }

@@ -37,7 +37,7 @@ fn run(data: &[u8]) {
             let _ = connection.payload_type(TrackId(0), &inver_media::Format::new(codec));
         }
         let _ = connection.handle_timeout(Instant::now());
-        while let Ok(output) = connection.poll_output() {
+        while let Ok(output) = connection.poll_output(Instant::now()) {
             if matches!(output, inver_rtc::Output::Timeout(_)) {
                 break;
             }

@@ -1,7 +1,7 @@
 //! Two peer connections over a network in memory: a server as Inver runs it, and a client.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use inver_media::{Codec, Kind};
 use inver_rtc::{
@@ -26,6 +26,8 @@ pub fn settings(lite: bool) -> Settings {
     let candidate = |transport, addr| Candidate { transport, addr };
     Settings {
         lite,
+        sends_only: false,
+        wallclock: (Instant::now(), SystemTime::UNIX_EPOCH),
         transport_feedback: true,
         codecs: Codec::ALL.to_vec(),
         estimate: Some(1_000_000),
@@ -118,7 +120,7 @@ impl Link {
     fn exchange(&mut self) {
         for _ in 0..100 {
             let mut moved = false;
-            for mut datagram in drain(&mut self.client, &mut false).unwrap_or_default() {
+            for mut datagram in drain(&mut self.client, self.now, &mut false).unwrap_or_default() {
                 moved = true;
                 if let Some((at, bits)) = self.damage.take()
                     && !datagram.is_empty()
@@ -135,7 +137,7 @@ impl Link {
                 self.failed = taken.is_err();
             }
             if !self.failed {
-                match drain(&mut self.server, &mut self.connected) {
+                match drain(&mut self.server, self.now, &mut self.connected) {
                     Some(datagrams) => {
                         for datagram in datagrams {
                             moved = true;
@@ -164,10 +166,14 @@ impl Default for Link {
 }
 
 /// Takes all outputs; gives the datagrams, or `None` where the peer connection failed.
-fn drain(peer_connection: &mut PeerConnection, connected: &mut bool) -> Option<Vec<Vec<u8>>> {
+fn drain(
+    peer_connection: &mut PeerConnection,
+    now: Instant,
+    connected: &mut bool,
+) -> Option<Vec<Vec<u8>>> {
     let mut datagrams = Vec::new();
     for _ in 0..MOST_OUTPUTS {
-        match peer_connection.poll_output().ok()? {
+        match peer_connection.poll_output(now).ok()? {
             Output::Timeout(_) => return Some(datagrams),
             Output::Transmit(transmit) => datagrams.push(transmit.contents),
             Output::Event(Event::Connected) => *connected = true,

@@ -6,11 +6,14 @@
  */
 
 import { Client } from "./client.js";
-import { ErrorCode, InverError } from "./errors.js";
+import { ErrorCode, InverError, SignallingError } from "./errors.js";
 import { layerRequest, readLayers } from "./layers.js";
 import { Relation, linksOf } from "./link.js";
 import { withFormatParameters } from "./sdp.js";
 import { StatsReader } from "./stats.js";
+
+/** Type of the problem that somebody is live in a form that nobody can be shown. */
+const UNPLAYABLE = "urn:inver:problem:unplayable";
 
 /** States of a `WhepPlayer`. */
 export const PlayerState = Object.freeze({
@@ -90,6 +93,8 @@ export class WhepPlayer extends Client {
   /** @type {string | undefined} */
   #layerUrl;
   #connected = false;
+  /** @type {string | undefined} */
+  #obstacle;
   /** Bytes and time of the last sample in which media had come. */
   #flow = { bytes: 0, at: 0 };
 
@@ -130,6 +135,11 @@ export class WhepPlayer extends Client {
   /** What `selectLayer` chose. */
   get selectedLayer() {
     return this.#choice;
+  }
+
+  /** What keeps the picture from being shown although somebody is live; the words are the server's. */
+  get obstacle() {
+    return this.#obstacle;
   }
 
   /** Whether media has ever come. */
@@ -248,6 +258,7 @@ export class WhepPlayer extends Client {
   /** @override @param {InverError} error @param {number} wait @protected */
   onWaiting(error, wait) {
     this.#connected = false;
+    this.#obstacle = error instanceof SignallingError && error.problem?.type === UNPLAYABLE ? error.problem.detail : undefined;
     if (error.code === ErrorCode.NotLive || error.code === ErrorCode.NotFound) this.enter(PlayerState.Offline);
     this.emit(PlayerEvent.Retrying, { error, wait });
   }

@@ -380,7 +380,7 @@ impl Worker {
     fn drain(&mut self, slot: usize, arrival: Instant) {
         loop {
             let peer = &mut self.peers[slot];
-            match peer.connection.poll_output() {
+            match peer.connection.poll_output(Instant::now()) {
                 Ok(Output::Timeout(at)) => {
                     peer.timeout = at;
                     self.schedule(slot);

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use inver_media::{Codec, Kind};
@@ -65,6 +65,8 @@ impl Offered {
         let addr: io::Result<SocketAddr> = socket.local_addr();
         let settings = Settings {
             lite: false,
+            sends_only: false,
+            wallclock: (Instant::now(), SystemTime::now()),
             transport_feedback: true,
             codecs: codecs.to_vec(),
             estimate: None,

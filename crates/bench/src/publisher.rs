@@ -230,6 +230,7 @@ fn send(
         marker,
         nackable: kind == Kind::Video,
         payload,
+        padding: 0,
         extensions: Extensions::default(),
     };
     track.sequence += 1;

@@ -5,7 +5,7 @@
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use inver_media::{Codec, Extensions, Format, Kind};
 use inver_proto::{SessionId, SourceId};
@@ -39,6 +39,8 @@ impl Client {
         let now = Instant::now();
         let settings = Settings {
             lite: false,
+            sends_only: false,
+            wallclock: (Instant::now(), SystemTime::now()),
             transport_feedback: true,
             codecs: vec![Codec::Opus, Codec::Vp8],
             estimate: None,
@@ -85,7 +87,7 @@ impl Client {
 
     fn drain(&mut self) {
         loop {
-            match self.connection.poll_output().expect("alive") {
+            match self.connection.poll_output(Instant::now()).expect("alive") {
                 Output::Timeout(at) => {
                     self.timeout = at;
                     return;
@@ -120,6 +122,7 @@ impl Client {
             marker,
             nackable: kind == Kind::Video,
             payload: Arc::from(payload),
+            padding: 0,
             extensions: Extensions::default(),
         };
         self.connection.write(track, write);

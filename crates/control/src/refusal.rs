@@ -16,6 +16,8 @@ pub enum RefusalKind {
     NotFound,
     /// The room's state does not allow it now: nobody live, a second publisher, a name in use (409).
     Conflict,
+    /// Somebody is live, in a form that cannot be shown until the publisher changes it (409).
+    Unplayable,
     /// `If-Match` names an older ICE session (412).
     PreconditionFailed,
     /// `If-Match` is missing (428).
@@ -38,7 +40,7 @@ impl RefusalKind {
             Self::Unauthorized => 401,
             Self::Forbidden => 403,
             Self::NotFound => 404,
-            Self::Conflict => 409,
+            Self::Conflict | Self::Unplayable => 409,
             Self::PreconditionFailed => 412,
             Self::PreconditionRequired => 428,
             Self::Unprocessable => 422,

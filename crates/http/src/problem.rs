@@ -9,6 +9,10 @@ use inver_node::{Refusal, RefusalKind};
 /// Content type of every error body.
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
+/// Type of the problem that somebody is live whom nobody can watch: a player shows the detail in
+/// place of its offline screen.
+const UNPLAYABLE: &str = "urn:inver:problem:unplayable";
+
 /// A request that was not granted, ready to be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -72,7 +76,10 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let status = StatusCode::from_u16(refusal.kind.status())
             .expect("every kind of refusal names a valid status");
-        let problem = Self::new(status, refusal.detail);
+        let mut problem = Self::new(status, refusal.detail);
+        if refusal.kind == RefusalKind::Unplayable {
+            problem = problem.kind(UNPLAYABLE);
+        }
         match (refusal.retry_after, refusal.kind) {
             (Some(after), _) => problem.retry_after(after),
             // A client that is told to come back must be told when (RFC 9110, 10.2.3).

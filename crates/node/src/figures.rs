@@ -129,6 +129,7 @@ pub(crate) fn cause(reason: CloseReason) -> CloseCause {
         CloseReason::NeverConnected => CloseCause::NeverConnected,
         CloseReason::ConnectionLost => CloseCause::ConnectionLost,
         CloseReason::TakenOver => CloseCause::TakenOver,
+        CloseReason::Unplayable => CloseCause::Unplayable,
         CloseReason::Failed => CloseCause::Failed,
         CloseReason::Drained => CloseCause::Drained,
     }
@@ -142,6 +143,7 @@ pub(crate) fn reason(cause: CloseCause) -> CloseReason {
         CloseCause::NeverConnected => CloseReason::NeverConnected,
         CloseCause::ConnectionLost => CloseReason::ConnectionLost,
         CloseCause::TakenOver => CloseReason::TakenOver,
+        CloseCause::Unplayable => CloseReason::Unplayable,
         CloseCause::Failed => CloseReason::Failed,
         CloseCause::Drained => CloseReason::Drained,
     }

@@ -275,6 +275,7 @@ fn attribute<'a>(sdp: &'a str, name: &str) -> Option<&'a str> {
 fn refusal(error: Error) -> Refusal {
     let (kind, retry_after) = match &error {
         Error::Sdp(_) | Error::NoCommonCodec { .. } => (RefusalKind::Unprocessable, None),
+        Error::Reordered => (RefusalKind::Unplayable, Some(Duration::from_secs(10))),
         Error::UnknownSession => (RefusalKind::NotFound, None),
         Error::Unexpected(_) => (RefusalKind::Conflict, None),
         Error::Full => (RefusalKind::Unavailable, Some(Duration::from_secs(5))),

@@ -81,6 +81,8 @@ pub enum CloseCause {
     TakenOver,
     /// The publisher stayed away longer than the grace period.
     PublisherGone,
+    /// What is published cannot be shown to the viewer.
+    Unplayable,
     /// Something in the session's own protocol state failed.
     Failed,
     /// The server is stopping.

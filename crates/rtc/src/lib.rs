@@ -13,6 +13,7 @@ mod dtls;
 mod payload_types;
 mod peer_connection;
 mod sdp;
+mod sender;
 mod settings;
 mod types;
 
@@ -22,6 +23,7 @@ pub use dtls::fuzz_dtls;
 pub use candidate::{Candidate, Transport, order_for};
 pub use peer_connection::PeerConnection;
 pub use sdp::{Fragment, MediaLine, Offer, SdpError};
+pub use sender::Burst;
 pub use settings::{OfferedMedia, PendingAnswer, Settings};
 pub use types::{
     ChannelId, Direction, Error, Event, Layer, Output, Received, Statistics, TrackId,

@@ -1,5 +1,7 @@
 //! What peer connections are made from.
 
+use std::time::{Instant, SystemTime};
+
 use inver_media::{Codec, Kind};
 use str0m::change::SdpPendingOffer;
 
@@ -12,6 +14,13 @@ pub struct Settings {
     pub lite: bool,
     /// Codecs that may be negotiated, most preferred first.
     pub codecs: Vec<Codec>,
+    /// The connection sends media and receives none, like a viewer's: its packets take the short
+    /// way, [`crate::PeerConnection::write`] into a [`crate::Burst`]. Otherwise the engine carries
+    /// them.
+    pub sends_only: bool,
+    /// One moment on both clocks, for the times in sender reports; the same for all connections
+    /// of a process.
+    pub wallclock: (Instant, SystemTime),
     /// Start value of sender-side bandwidth estimation in bits per second; `None` turns
     /// estimation and its pacer off.
     pub estimate: Option<u64>,

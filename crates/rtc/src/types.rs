@@ -167,6 +167,9 @@ pub struct Write {
     pub nackable: bool,
     /// RTP payload.
     pub payload: Arc<[u8]>,
+    /// Bytes of padding to append (RFC 3550, 5.1), so that packets of one frame are of one size
+    /// and leave in one send. Only connections that send only do it.
+    pub padding: u8,
     /// Header extensions; what the other side did not negotiate is left out.
     pub extensions: Extensions,
 }

@@ -9,12 +9,16 @@ const BURST: u64 = 96 * 1024;
 /// Least rate in bytes per second: 40 Mbit/s lets a 200 KB keyframe pass within 25 ms.
 const LEAST_RATE: u64 = 5_000_000;
 
+/// Bytes that may leave at once at least: a frame of a dozen packets.
+const LEAST_BURST: u64 = 16 * 1024;
+
 /// A token bucket in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Pacer {
     tokens: u64,
     refilled: Instant,
     rate: u64,
+    burst: u64,
 }
 
 impl Pacer {
@@ -24,6 +28,7 @@ impl Pacer {
             tokens: BURST,
             refilled: now,
             rate: LEAST_RATE,
+            burst: BURST,
         }
     }
 
@@ -31,6 +36,16 @@ impl Pacer {
     /// backlog can last.
     pub fn set_bitrate(&mut self, bits_per_second: u64) {
         self.rate = (bits_per_second / 8 * 5).max(LEAST_RATE);
+        self.burst = BURST;
+    }
+
+    /// Tells what the way carries in bits per second, by estimate: the pace is two and a half
+    /// times that, and a burst lasts 50 ms of it at most, so that the queues of a narrow way stay
+    /// short.
+    pub fn set_capacity(&mut self, bits_per_second: u64) {
+        self.rate = (bits_per_second / 8 * 5 / 2).max(LEAST_BURST);
+        self.burst = (self.rate / 20).clamp(LEAST_BURST, BURST);
+        self.tokens = self.tokens.min(self.burst);
     }
 
     /// Takes `bytes` from the bucket. `false`: not now; ask again at [`Self::next`].
@@ -41,7 +56,7 @@ impl Pacer {
             let micros = u64::try_from(elapsed.as_micros())
                 .unwrap_or(u64::MAX)
                 .min(1_000_000);
-            self.tokens = (self.tokens + self.rate * micros / 1_000_000).min(BURST);
+            self.tokens = (self.tokens + self.rate * micros / 1_000_000).min(self.burst);
             self.refilled = now;
         }
         let bytes = bytes as u64;

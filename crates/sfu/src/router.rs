@@ -48,7 +48,9 @@ pub struct RouterTrack {
     /// Keyframe requests per layer.
     pub keyframes: Vec<KeyframeRequests>,
     clock: TrackClock,
-    told_reordered: bool,
+    /// Pictures came in another order than they are shown in, since this epoch began. Players of
+    /// WebRTC show pictures in the order in which they come.
+    pub reordered: bool,
     told_far: bool,
     /// Each layer as last told.
     told_layers: Vec<Told>,
@@ -63,7 +65,7 @@ impl RouterTrack {
             layers,
             keyframes: vec![KeyframeRequests::default(); count],
             clock: TrackClock::default(),
-            told_reordered: false,
+            reordered: false,
             told_far: false,
             told_layers: vec![Told::default(); count],
         }
@@ -165,8 +167,8 @@ impl Router {
             {
                 requests.arrived();
             }
-            if packet.info.reordered && !track.told_reordered {
-                track.told_reordered = true;
+            if packet.info.reordered && !track.reordered {
+                track.reordered = true;
                 findings.push(Finding::Reordered);
             }
         }

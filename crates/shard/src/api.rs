@@ -99,6 +99,8 @@ pub enum CloseReason {
     ConnectionLost,
     /// Another session took the source over.
     TakenOver,
+    /// What is published cannot be shown over WebRTC.
+    Unplayable,
     /// Something in the session's own protocol state failed.
     Failed,
     /// The server is stopping.
@@ -206,6 +208,12 @@ pub enum Error {
         /// Codecs that could be used.
         available: String,
     },
+    /// The pictures come in an order that no viewer over WebRTC can show.
+    #[error(
+        "the publisher's encoder sends B-frames, which cannot be shown over WebRTC; set B-frames to \
+         0 there (OBS: bf=0 or the zerolatency tune; ffmpeg: -bf 0)"
+    )]
+    Reordered,
     /// The session is unknown here; it may have ended.
     #[error("the session is unknown or has ended")]
     UnknownSession,

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use inver_proto::{SessionId, SourceId};
 use inver_rtc::{Candidate, Transport};
@@ -85,6 +85,7 @@ pub fn start(config: Config) -> Result<(Link, mpsc::Receiver<(usize, Event)>), S
         parts.push((poll, command_receiver, batch_receiver, sockets, port));
     }
     let descriptions = Descriptions::default();
+    let wallclock = (Instant::now(), SystemTime::now());
     let mut snapshots = Vec::with_capacity(shards);
     let mut threads = Vec::with_capacity(shards);
     let mut advertised = Vec::new();
@@ -144,8 +145,10 @@ pub fn start(config: Config) -> Result<(Link, mpsc::Receiver<(usize, Event)>), S
             totals: Totals::default(),
             review_at: Instant::now(),
             outgoing: Vec::new(),
-            together: Vec::new(),
+            burst: inver_rtc::Burst::default(),
             moments: Vec::new(),
+            paddings: Vec::new(),
+            wallclock,
             stopping: false,
         };
         threads.push(

@@ -94,6 +94,8 @@ impl Shard {
         Settings {
             lite: true,
             codecs,
+            sends_only: !publishes,
+            wallclock: self.wallclock,
             estimate,
             transport_feedback: publishes || estimate.is_some(),
             candidates: order_for(&self.candidates, client.remote, client.local),
@@ -140,6 +142,9 @@ impl Shard {
         self.check_room(request.session)?;
         let now = Instant::now();
         let description = self.description(request.source);
+        if description.is_some_and(|description| description.reordered) {
+            return Err(Error::Reordered);
+        }
         let codecs = preferred(description);
         let choices = description.is_none_or(|description| description.layered);
         let estimate = match self.config.estimation {
@@ -226,7 +231,7 @@ impl Shard {
             selection: LayerSelection::default(),
             estimate,
             wanted: (0, 0),
-            pacer: estimate.is_none().then(|| Pacer::new(now)),
+            pacer: Pacer::new(now),
             backlog: std::collections::VecDeque::new(),
         };
         for (track, kind, _, direction) in connection.tracks() {

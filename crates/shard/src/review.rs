@@ -16,6 +16,10 @@ use crate::snapshot::{LayerStats, Snapshot, SourceStats, TrackStats};
 /// Bits per second set aside for sound when the rest of an estimate is given to video.
 const AUDIO_SHARE: u64 = 64_000;
 
+/// Percent of a layer's rate that a way has to carry before the layer is tried: room for its
+/// peaks.
+const ROOM_ABOVE: u64 = 125;
+
 /// A publication with video and without sound is told of after this time.
 const NO_AUDIO_AFTER: Duration = Duration::from_secs(5);
 
@@ -172,6 +176,7 @@ impl Shard {
             audio.track.review(router, now);
         }
         let mut awaited = None;
+        let mut probes = false;
         if let Some(video) = &mut viewer.video {
             let selection = &viewer.selection;
             video.track.set_limits(Limits {
@@ -199,27 +204,31 @@ impl Shard {
                 session.stats.spatial = current.map(|state| state.spatial_layers.saturating_sub(1));
                 session.stats.temporal =
                     current.map(|state| state.temporal_layers.saturating_sub(1));
-                if let Some(pacer) = &mut viewer.pacer {
-                    pacer.set_bitrate(rate);
-                } else {
-                    let rates: Vec<u64> = track
-                        .layers
-                        .ascending()
-                        .iter()
-                        .map(|(_, state)| state.bitrate)
-                        .collect();
-                    let best = rates.last().copied().unwrap_or(0);
-                    // Padding up to the next layer's rate finds out whether it would fit; on the
-                    // best one nothing is left to find out.
-                    let next = rates.into_iter().find(|next| *next > rate);
-                    let wanted = (next.unwrap_or(0), best / 100 * 130 + AUDIO_SHARE);
-                    if viewer.wanted != wanted {
-                        viewer.wanted = wanted;
-                        session.connection.set_wanted_bitrate(wanted.0, wanted.1);
+                match viewer.estimate {
+                    None => viewer.pacer.set_bitrate(rate),
+                    Some(estimate) => {
+                        viewer.pacer.set_capacity(estimate);
+                        // Padding up to the next layer's rate finds out whether it would fit; on
+                        // the best one nothing is left to find out.
+                        let ascending = track.layers.ascending();
+                        let rates = ascending.iter().map(|(_, state)| state.bitrate);
+                        let next = rates.filter(|next| *next > rate).min();
+                        let current = rate + AUDIO_SHARE;
+                        let wanted =
+                            next.map_or(current, |next| next / 100 * ROOM_ABOVE + AUDIO_SHARE);
+                        if viewer.wanted != (current, wanted) {
+                            viewer.wanted = (current, wanted);
+                            session.connection.set_wanted_bitrate(current, wanted);
+                            session.timeout = now;
+                            probes = true;
+                        }
                     }
                 }
             }
             session.stats.estimate = viewer.estimate;
+        }
+        if probes {
+            self.schedule(slot);
         }
         if let Some(layer) = awaited {
             self.want_keyframe(id, layer, now);
@@ -229,11 +238,8 @@ impl Shard {
     /// Takes a new estimate of a viewer's way.
     pub(crate) fn estimated(&mut self, slot: usize, bits_per_second: u64, now: Instant) {
         if let Some(viewer) = self.sessions[slot].viewer() {
-            // Only the engine that paces by its estimate has one worth choosing by.
-            if viewer.pacer.is_none() {
-                viewer.estimate = Some(bits_per_second);
-                self.review_viewer(slot, now);
-            }
+            viewer.estimate = Some(bits_per_second);
+            self.review_viewer(slot, now);
         }
     }
 

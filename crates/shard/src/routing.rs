@@ -101,6 +101,8 @@ impl Shard {
             return;
         };
         router.observe(batch, &mut moments, &mut findings);
+        batch.paddings(&mut self.paddings);
+        let withheld = router.track(Kind::Video).is_some_and(|track| track.reordered);
         if !source.flowing && source.home == self.index {
             source.flowing = true;
             source.flowing_since = Some(now);
@@ -118,7 +120,7 @@ impl Shard {
             None => Vec::new(),
         };
         for &slot in &viewers {
-            self.forward(slot, batch, &moments, now);
+            self.forward(slot, batch, &moments, withheld, now);
         }
         if let Some(source) = self.sources.get_mut(&id) {
             source.distributing = false;
@@ -132,7 +134,14 @@ impl Shard {
         self.moments = moments;
     }
 
-    fn forward(&mut self, slot: usize, batch: &Batch, moments: &[Instant], now: Instant) {
+    fn forward(
+        &mut self,
+        slot: usize,
+        batch: &Batch,
+        moments: &[Instant],
+        withheld: bool,
+        now: Instant,
+    ) {
         let Some(session) = self
             .sessions
             .get_mut(slot)
@@ -140,19 +149,20 @@ impl Shard {
         else {
             return;
         };
-        let mut written = 0;
         let Session {
-            connection,
-            role,
-            stats,
-            created,
-            ..
+            connection, role, ..
         } = session;
         let Role::Viewer(viewer) = role else {
             return;
         };
+        self.burst.clear();
+        let mut written = 0;
         let mut overflow = false;
-        for (routed, moment) in batch.packets.iter().zip(moments) {
+        let packets = batch.packets.iter().zip(moments).zip(&self.paddings);
+        for ((routed, moment), padding) in packets {
+            if withheld && routed.kind == Kind::Video {
+                continue;
+            }
             let Some(down) = viewer.down(routed.kind) else {
                 continue;
             };
@@ -172,15 +182,12 @@ impl Shard {
                 marker: forwarded.marker,
                 nackable: routed.kind == Kind::Video,
                 payload: forwarded.payload,
+                padding: *padding,
                 extensions: routed.packet.extensions,
             };
             // Sound never waits behind a burst of video: it is small and heard at once.
-            let paced = routed.kind == Kind::Video;
-            let waits = paced
-                && viewer
-                    .pacer
-                    .as_mut()
-                    .is_some_and(|pacer| !viewer.backlog.is_empty() || !pacer.take(len, now));
+            let waits = routed.kind == Kind::Video
+                && (!viewer.backlog.is_empty() || !viewer.pacer.take(len, now));
             if waits {
                 if viewer.backlog.len() == BACKLOG {
                     overflow = true;
@@ -188,7 +195,7 @@ impl Shard {
                 }
                 viewer.backlog.push_back((id, write));
             } else {
-                connection.write(id, write);
+                connection.write_to(&mut self.burst, id, write, now);
                 written += 1;
             }
         }
@@ -198,17 +205,9 @@ impl Shard {
                 video.track.detach();
             }
         }
+        let backlog = !viewer.backlog.is_empty();
         if written > 0 {
-            stats.packets_sent += written;
-            stats
-                .first_packet_after
-                .get_or_insert(now.saturating_duration_since(*created));
-            self.totals.packets_sent += written;
-            if connection.handle_timeout(now).is_err() {
-                self.end(slot, CloseReason::Failed);
-                return;
-            }
-            self.drive(slot, None, now);
+            self.send_burst(slot, written, now);
             let sent = Instant::now();
             let arrival = batch
                 .packets
@@ -217,7 +216,8 @@ impl Shard {
             self.totals
                 .forwarding_delay
                 .record(sent.saturating_duration_since(arrival), written);
-        } else {
+        }
+        if backlog {
             self.schedule(slot);
         }
         if overflow {
@@ -225,34 +225,49 @@ impl Shard {
         }
     }
 
+    /// Sends the packets that were written into the burst for a viewer.
+    fn send_burst(&mut self, slot: usize, written: u64, now: Instant) {
+        let session = &mut self.sessions[slot];
+        session.connection.finish_burst(&mut self.burst, now);
+        session.stats.packets_sent += written;
+        session
+            .stats
+            .first_packet_after
+            .get_or_insert(now.saturating_duration_since(session.created));
+        self.totals.packets_sent += written;
+        if let Some((transport, destination)) = session.connection.destination() {
+            let burst = std::mem::take(&mut self.burst);
+            self.send(slot, transport, destination, &burst);
+            self.burst = burst;
+        }
+    }
+
     /// Sends what the pacer lets through of a viewer's backlog.
     pub(crate) fn release_backlog(&mut self, slot: usize, now: Instant) {
-        let session = &mut self.sessions[slot];
         let Session {
-            connection,
-            role,
-            stats,
-            ..
-        } = session;
+            connection, role, ..
+        } = &mut self.sessions[slot];
         let Role::Viewer(viewer) = role else {
             return;
         };
-        let Some(pacer) = &mut viewer.pacer else {
-            return;
-        };
+        self.burst.clear();
         let mut released = 0;
         while let Some((_, write)) = viewer.backlog.front() {
-            if !pacer.take(write.payload.len() + PACKET_OVERHEAD, now) {
+            if !viewer
+                .pacer
+                .take(write.payload.len() + PACKET_OVERHEAD, now)
+            {
                 break;
             }
             let Some((id, write)) = viewer.backlog.pop_front() else {
                 break;
             };
-            connection.write(id, write);
+            connection.write_to(&mut self.burst, id, write, now);
             released += 1;
         }
-        stats.packets_sent += released;
-        self.totals.packets_sent += released;
+        if released > 0 {
+            self.send_burst(slot, released, now);
+        }
     }
 
     /// Acts on what a router found.
@@ -290,12 +305,28 @@ impl Shard {
                     }
                     self.review_viewers(id, now);
                 }
-                Finding::Reordered => self.warn_publisher(id, Warning::BFrames),
+                Finding::Reordered => {
+                    if at_home {
+                        self.describe(id);
+                    }
+                    self.warn_publisher(id, Warning::BFrames);
+                    // They come back and are told why there is no picture.
+                    for slot in self.viewers_of(id) {
+                        self.end(slot, CloseReason::Unplayable);
+                    }
+                }
                 Finding::KeyframesFar(measured) => {
                     self.warn_publisher(id, Warning::KeyframeInterval { measured });
                 }
             }
         }
+    }
+
+    fn viewers_of(&self, id: SourceId) -> Vec<usize> {
+        self.sources
+            .get(&id)
+            .map(|source| source.viewers.clone())
+            .unwrap_or_default()
     }
 
     /// Tells the publisher of a source something, once.

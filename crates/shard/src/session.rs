@@ -72,11 +72,11 @@ pub(crate) struct Viewer {
     pub(crate) audio: Option<Down>,
     pub(crate) video: Option<Down>,
     pub(crate) selection: LayerSelection,
+    /// Bits per second that the way carries; `None` where that is not estimated.
     pub(crate) estimate: Option<u64>,
-    /// Least and wanted bitrate as last given to the engine's estimation.
+    /// Present and wanted bitrate as last given to the estimation.
     pub(crate) wanted: (u64, u64),
-    /// `None` where the engine paces by its own estimate.
-    pub(crate) pacer: Option<Pacer>,
+    pub(crate) pacer: Pacer,
     pub(crate) backlog: VecDeque<(TrackId, Write)>,
 }
 
@@ -131,8 +131,7 @@ impl Session {
     pub(crate) fn wake_at(&self) -> Instant {
         match &self.role {
             Role::Viewer(viewer) if !viewer.backlog.is_empty() => {
-                let next = viewer.pacer.as_ref().map_or(self.timeout, Pacer::next);
-                next.min(self.timeout)
+                viewer.pacer.next().min(self.timeout)
             }
             Role::Viewer(_) | Role::Publisher { .. } => self.timeout,
         }

@@ -8,10 +8,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use inver_proto::{SessionId, SourceId};
-use inver_rtc::{Candidate, Event as RtcEvent, Layer, Output, Statistics, Transport};
+use inver_rtc::{Burst, Candidate, Event as RtcEvent, Layer, Output, Statistics, Transport};
 use inver_sfu::{Batch, Routed};
 use mio::{Events, Poll, Token};
 use quinn_udp::RecvMeta;
@@ -82,8 +82,12 @@ pub(crate) struct Shard {
     pub(crate) review_at: Instant,
     /// Datagrams of one session on their way out, kept for their allocation.
     pub(crate) outgoing: Vec<(Transport, SocketAddr, Vec<u8>)>,
-    pub(crate) together: Vec<Vec<u8>>,
+    /// Datagrams of one session that leave together.
+    pub(crate) burst: Burst,
     pub(crate) moments: Vec<Instant>,
+    pub(crate) paddings: Vec<u8>,
+    /// One moment on both clocks.
+    pub(crate) wallclock: (Instant, SystemTime),
     pub(crate) stopping: bool,
 }
 
@@ -258,7 +262,7 @@ impl Shard {
         let mut closed = None;
         loop {
             let session = &mut self.sessions[slot];
-            match session.connection.poll_output() {
+            match session.connection.poll_output(now) {
                 Ok(Output::Timeout(at)) => {
                     session.timeout = at;
                     break;
@@ -295,45 +299,50 @@ impl Shard {
 
     /// Sends a session's datagrams, those to one place together.
     fn transmit(&mut self, slot: usize, outgoing: &mut [(Transport, SocketAddr, Vec<u8>)]) {
-        let mut together = std::mem::take(&mut self.together);
-        let mut index = 0;
-        while index < outgoing.len() {
-            let (transport, destination, _) = outgoing[index];
-            together.clear();
-            while index < outgoing.len()
-                && (outgoing[index].0, outgoing[index].1) == (transport, destination)
-            {
-                together.push(std::mem::take(&mut outgoing[index].2));
-                index += 1;
+        let mut burst = std::mem::take(&mut self.burst);
+        for group in outgoing.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            burst.clear();
+            for (.., datagram) in group {
+                burst.push(datagram);
             }
-            let bytes: usize = together.iter().map(Vec::len).sum();
-            self.totals.bytes_sent += bytes as u64;
-            let session = &mut self.sessions[slot];
-            session.bytes_out.add(bytes);
-            match transport {
-                Transport::Udp => {
-                    let local = session
-                        .remotes
-                        .iter()
-                        .find(|(of, remote, _)| (*of, *remote) == (transport, destination))
-                        .and_then(|(.., local)| *local);
-                    self.udp
-                        .send(self.poll.registry(), destination, local, &together);
-                }
-                Transport::Tcp => {
-                    for datagram in &together {
-                        let sent = self.tcp.as_mut().is_some_and(|tcp| {
-                            tcp.send(self.poll.registry(), destination, datagram)
-                        });
-                        if !sent {
-                            self.totals.send_errors += 1;
-                        }
+            self.send(slot, group[0].0, group[0].1, &burst);
+        }
+        self.burst = burst;
+    }
+
+    /// Sends a burst of a session to one place.
+    pub(crate) fn send(
+        &mut self,
+        slot: usize,
+        transport: Transport,
+        destination: SocketAddr,
+        burst: &Burst,
+    ) {
+        self.totals.bytes_sent += burst.bytes().len() as u64;
+        let session = &mut self.sessions[slot];
+        session.bytes_out.add(burst.bytes().len());
+        match transport {
+            Transport::Udp => {
+                let local = session
+                    .remotes
+                    .iter()
+                    .find(|(of, remote, _)| (*of, *remote) == (transport, destination))
+                    .and_then(|(.., local)| *local);
+                self.udp
+                    .send(self.poll.registry(), destination, local, burst);
+            }
+            Transport::Tcp => {
+                for datagram in burst.datagrams() {
+                    let sent = self
+                        .tcp
+                        .as_mut()
+                        .is_some_and(|tcp| tcp.send(self.poll.registry(), destination, datagram));
+                    if !sent {
+                        self.totals.send_errors += 1;
                     }
                 }
             }
         }
-        together.clear();
-        self.together = together;
     }
 
     /// An address answered with valid integrity: from now on its datagrams are the session's.
@@ -561,6 +570,10 @@ impl Shard {
             }
             self.release_backlog(slot, now);
             let session = &mut self.sessions[slot];
+            if session.timeout > now {
+                self.schedule(slot);
+                continue;
+            }
             if let Err(error) = session.connection.handle_timeout(now) {
                 debug!(session = %session.id, %error, "the connection failed");
                 self.end(slot, CloseReason::Failed);
@@ -575,11 +588,12 @@ impl Shard {
         if !self.sessions.contains(slot) {
             return;
         }
+        let now = Instant::now();
         self.sessions[slot].connection.close();
         let mut outgoing = Vec::new();
         // The engine says good-bye in a few datagrams; a hostile peer must not make it more.
         for _ in 0..64 {
-            match self.sessions[slot].connection.poll_output() {
+            match self.sessions[slot].connection.poll_output(now) {
                 Ok(Output::Transmit(t)) => outgoing.push((t.transport, t.destination, t.contents)),
                 Ok(Output::Event(_)) => {}
                 Ok(Output::Timeout(_)) | Err(_) => break,

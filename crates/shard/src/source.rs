@@ -19,6 +19,8 @@ pub(crate) struct Description {
     pub(crate) video: Option<Option<Format>>,
     /// Whether viewers can choose among layers.
     pub(crate) layered: bool,
+    /// Pictures come in another order than they are shown in: no player of WebRTC can show them.
+    pub(crate) reordered: bool,
 }
 
 impl Description {
@@ -107,6 +109,7 @@ impl Source {
             audio: router.track(Kind::Audio).map(|track| track.format),
             video: video.map(|track| track.format),
             layered: video.is_some_and(|track| track.layers.simulcast()),
+            reordered: video.is_some_and(|track| track.reordered),
         })
     }
 

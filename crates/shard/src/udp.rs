@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 
+use inver_rtc::Burst;
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
@@ -43,7 +44,6 @@ struct Port {
 pub(crate) struct Udp {
     ports: Vec<Port>,
     gso: bool,
-    assembly: Vec<u8>,
     /// Sends that the kernel did not take and that found no place in the queue.
     pub(crate) errors: u64,
     /// Calls to the kernel that sent something.
@@ -94,7 +94,6 @@ impl Udp {
         Ok(Self {
             ports,
             gso,
-            assembly: Vec::with_capacity(MAX_SEND),
             errors: 0,
             sends: 0,
         })
@@ -130,14 +129,14 @@ impl Udp {
         registry: &Registry,
         destination: SocketAddr,
         source: Option<IpAddr>,
-        datagrams: &[Vec<u8>],
+        burst: &Burst,
     ) {
         let Some(index) = self
             .ports
             .iter()
             .position(|port| port.addr.is_ipv4() == destination.is_ipv4())
         else {
-            self.errors += datagrams.len() as u64;
+            self.errors += burst.len() as u64;
             return;
         };
         let most = if self.gso {
@@ -145,29 +144,17 @@ impl Udp {
         } else {
             1
         };
-        let mut rest = datagrams;
-        while let Some(first) = rest.first() {
-            let run = run_length(rest, most);
-            let (together, tail) = rest.split_at(run);
-            rest = tail;
-            if let [single] = together {
-                self.submit(index, registry, destination, source, None, single);
-                continue;
-            }
-            let mut assembly = std::mem::take(&mut self.assembly);
-            assembly.clear();
-            for datagram in together {
-                assembly.extend_from_slice(datagram);
-            }
-            self.submit(
-                index,
-                registry,
-                destination,
-                source,
-                Some(first.len()),
-                &assembly,
-            );
-            self.assembly = assembly;
+        let mut start = 0;
+        let mut ends = burst.ends();
+        while let Some(first) = ends.first() {
+            let run = run_length(start, ends, most);
+            let (together, rest) = ends.split_at(run);
+            let end = *together.last().expect("a run has at least one datagram");
+            let segment = (run > 1).then_some(*first - start);
+            let contents = &burst.bytes()[start..end];
+            self.submit(index, registry, destination, source, segment, contents);
+            start = end;
+            ends = rest;
         }
     }
 
@@ -259,21 +246,20 @@ impl Udp {
 }
 
 /// How many datagrams from the front can go in one send: all of one size, the last one smaller
-/// at most.
-fn run_length(datagrams: &[Vec<u8>], most: usize) -> usize {
-    let Some(size) = datagrams.first().map(Vec::len) else {
+/// at most. The first begins at `start`.
+fn run_length(start: usize, ends: &[usize], most: usize) -> usize {
+    let Some(size) = ends.first().map(|end| end - start) else {
         return 0;
     };
-    let mut total = size;
     let mut count = 1;
     while count < most {
-        let Some(next) = datagrams.get(count).map(Vec::len) else {
+        let Some(end) = ends.get(count) else {
             break;
         };
-        if next > size || total + next > MAX_SEND {
+        let next = end - ends[count - 1];
+        if next > size || end - start > MAX_SEND {
             break;
         }
-        total += next;
         count += 1;
         if next < size {
             break;
@@ -286,20 +272,23 @@ fn run_length(datagrams: &[Vec<u8>], most: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn sized(sizes: &[usize]) -> Vec<Vec<u8>> {
-        sizes.iter().map(|size| vec![0; *size]).collect()
+    fn run(sizes: &[usize], most: usize) -> usize {
+        let ends: Vec<usize> = sizes
+            .iter()
+            .scan(100, |end, size| {
+                *end += size;
+                Some(*end)
+            })
+            .collect();
+        run_length(100, &ends, most)
     }
 
     #[test]
     fn a_run_holds_equal_sizes_and_one_smaller_at_the_end() {
-        assert_eq!(run_length(&sized(&[1200, 1200, 300, 1200]), 64), 3);
-        assert_eq!(run_length(&sized(&[1200, 1201]), 64), 1);
-        assert_eq!(run_length(&sized(&[1200; 10]), 4), 4);
-        assert_eq!(
-            run_length(&sized(&[1400; 60]), 64),
-            46,
-            "what one datagram of 64 KB holds"
-        );
-        assert_eq!(run_length(&[], 64), 0);
+        assert_eq!(run(&[1200, 1200, 300, 1200], 64), 3);
+        assert_eq!(run(&[1200, 1201], 64), 1);
+        assert_eq!(run(&[1200; 10], 4), 4);
+        assert_eq!(run(&[1400; 60], 64), 46, "what one datagram of 64 KB holds");
+        assert_eq!(run(&[], 64), 0);
     }
 }

@@ -294,6 +294,7 @@ export class InverPlayerElement extends InverElement {
       },
       { signal },
     );
+    player.on(PlayerEvent.Retrying, () => this.#show(), { signal });
     player.on(
       PlayerEvent.StatsUpdated,
       (stats) => {
@@ -520,7 +521,8 @@ export class InverPlayerElement extends InverElement {
         set("Connecting again…", "", "");
         break;
       case PlayerState.Offline:
-        set(this.room ? `${this.room} is offline` : "Nobody is live right now", "The picture starts by itself when somebody goes live.", "");
+        if (this.#player?.obstacle) set("This cannot be shown", this.#player.obstacle, "");
+        else set(this.room ? `${this.room} is offline` : "Nobody is live right now", "The picture starts by itself when somebody goes live.", "");
         break;
       case PlayerState.Error: {
         const said = this.#error ? words(this.#error, "whep") : { title: "That did not work", detail: "" };

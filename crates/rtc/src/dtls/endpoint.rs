@@ -408,7 +408,10 @@ impl DtlsInstance for Endpoint {
                 buf.copy_from_slice(&data);
                 DtlsOutput::ApplicationData(buf)
             }
-            Some(Event::Keys(material, profile)) => DtlsOutput::KeyingMaterial(material, profile),
+            Some(Event::Keys(material, profile)) => {
+                super::export(&material, profile, self.role == Role::Client);
+                DtlsOutput::KeyingMaterial(material, profile)
+            }
             Some(Event::Connected) => DtlsOutput::Connected,
             Some(Event::Closed) => DtlsOutput::CloseNotify,
             None => DtlsOutput::Timeout(self.timeout()),

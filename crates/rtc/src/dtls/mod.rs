@@ -27,10 +27,13 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use str0m::crypto::dtls::{DtlsCert, DtlsInstance, DtlsProvider, DtlsVersion};
+use crate::sender::Keys;
+
+use str0m::crypto::dtls::{DtlsCert, DtlsInstance, DtlsProvider, DtlsVersion, SrtpProfile};
 use str0m::crypto::{CryptoError, CryptoProvider};
 
 use certificate::Identity;
@@ -57,6 +60,26 @@ pub(crate) fn crypto_provider() -> Arc<CryptoProvider> {
 /// one for each connection would cost a key and win nothing.
 pub(crate) fn certificate() -> DtlsCert {
     own().certificate.clone()
+}
+
+thread_local! {
+    /// The keys that an end gave to its engine last on this thread. The engine passes nothing on,
+    /// so whoever calls it and wants the keys as well takes them from here right after the call.
+    static EXPORTED: RefCell<Option<Keys>> = const { RefCell::new(None) };
+}
+
+fn export(material: &[u8], profile: SrtpProfile, client: bool) {
+    let keys = Keys {
+        material: material.to_vec(),
+        profile,
+        client,
+    };
+    EXPORTED.with(|exported| exported.borrow_mut().replace(keys));
+}
+
+/// The SRTP keys that a handshake on this thread has exported since the last call.
+pub(crate) fn take_exported() -> Option<Keys> {
+    EXPORTED.with(|exported| exported.borrow_mut().take())
 }
 
 /// Makes [`Endpoint`]s. DTLS 1.2 only, whatever version is asked for.

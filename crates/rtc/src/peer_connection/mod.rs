@@ -1,25 +1,27 @@
 //! The peer connection itself.
 
+mod events;
+mod sending;
+
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use inver_media::{CaptureTime, Extensions, Format, Kind, SenderClock};
-use str0m::bwe::{Bitrate, BweKind};
+use inver_media::{Extensions, Format, Kind};
 use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::media::{Direction as EngineDirection, MediaKind, Mid, Pt, Rid};
 use str0m::net::{Protocol, Receive, TcpType};
 use str0m::rtp::{
-    AbsCaptureTime, Extension, ExtensionValues, RtpPacket, RtpWrite, SeqNo, Ssrc, VideoOrientation,
+    AbsCaptureTime, Extension, ExtensionValues, RtpWrite, SeqNo, Ssrc, VideoOrientation,
 };
-use str0m::{IceConnectionState, IceCreds, Input, Rtc, RtcConfig};
+use str0m::{IceCreds, Input, Rtc, RtcConfig};
 
 use crate::sdp::{Fragment, Offer, SdpError, restart_fragment, with_candidates, with_one_stream};
 use crate::{
-    Candidate, ChannelId, Direction, Error, Event, Layer, OfferedMedia, Output, PendingAnswer,
-    Received, Settings, Statistics, TrackId, TrackStatistics, Transmit, Transport, Unplayable,
-    Write, codecs, dtls,
+    Candidate, ChannelId, Direction, Error, Layer, OfferedMedia, Output, PendingAnswer, Settings,
+    TrackId, Transmit, Transport, Unplayable, Write, codecs, dtls,
 };
+use sending::Sending;
 
 /// How often statistics come.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
@@ -59,6 +61,11 @@ pub struct PeerConnection {
     /// Format of each incoming payload type, looked up once.
     formats: Vec<(Pt, Option<Format>)>,
     connected: bool,
+    /// Present where the connection only sends.
+    sending: Option<Box<Sending>>,
+    wallclock: (Instant, SystemTime),
+    /// What the engine wants next, while nothing of it has changed.
+    idle_until: Option<Instant>,
     /// The engine panicked: nothing of it is touched any more.
     broken: bool,
 }
@@ -72,8 +79,7 @@ impl PeerConnection {
             .set_rtp_mode(true)
             .set_stats_interval(Some(STATISTICS_INTERVAL))
             .set_local_ice_credentials(IceCreds::new())
-            .set_extension(14, Extension::AbsoluteCaptureTime)
-            .enable_bwe(settings.estimate.map(Bitrate::bps));
+            .set_extension(14, Extension::AbsoluteCaptureTime);
         codecs::configure(config.codec_config(), &settings.codecs);
         if !settings.transport_feedback {
             config = config.set_extension_map(codecs::quiet_extensions());
@@ -96,6 +102,11 @@ impl PeerConnection {
             incoming: Vec::new(),
             formats: Vec::new(),
             connected: false,
+            sending: settings
+                .sends_only
+                .then(|| Box::new(Sending::new(settings.estimate))),
+            wallclock: settings.wallclock,
+            idle_until: None,
             broken: false,
         }
     }
@@ -208,6 +219,7 @@ impl PeerConnection {
         if self.broken {
             return Err(Error::Broken);
         }
+        self.idle_until = None;
         match catch_unwind(AssertUnwindSafe(|| run(self))) {
             Ok(result) => result,
             Err(_) => {
@@ -354,6 +366,13 @@ impl PeerConnection {
         datagram: &[u8],
         now: Instant,
     ) -> Result<(), Error> {
+        if let Some(sending) = &mut self.sending {
+            if Sending::takes(datagram) {
+                sending.handle_datagram(datagram, now);
+                return Ok(());
+            }
+            sending.watch_in(transport, source, datagram);
+        }
         let proto = match transport {
             Transport::Udp => Protocol::Udp,
             Transport::Tcp => Protocol::Tcp,
@@ -368,7 +387,9 @@ impl PeerConnection {
         let Ok(receive) = Receive::new(proto, source, home.addr, datagram) else {
             return Ok(());
         };
-        self.contain(|this| Ok(this.rtc.handle_input(Input::Receive(now, receive))?))
+        self.with_keys(now, |this| {
+            Ok(this.rtc.handle_input(Input::Receive(now, receive))?)
+        })
     }
 
     /// Moves time forward; also sends what was written.
@@ -377,7 +398,15 @@ impl PeerConnection {
     ///
     /// The connection's state failed and it has to be closed.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
-        self.contain(|this| Ok(this.rtc.handle_input(Input::Timeout(now))?))
+        if let Some(sending) = &mut self.sending {
+            sending.handle_timeout(now);
+            if self.idle_until.is_some_and(|until| until > now) {
+                return Ok(());
+            }
+        }
+        self.with_keys(now, |this| {
+            Ok(this.rtc.handle_input(Input::Timeout(now))?)
+        })
     }
 
     /// The next output.
@@ -385,16 +414,29 @@ impl PeerConnection {
     /// # Errors
     ///
     /// The connection's state failed and it has to be closed.
-    pub fn poll_output(&mut self) -> Result<Output, Error> {
+    pub fn poll_output(&mut self, now: Instant) -> Result<Output, Error> {
         loop {
-            match self.contain(|this| Ok(this.rtc.poll_output()?))? {
-                str0m::Output::Timeout(at) => return Ok(Output::Timeout(at)),
+            if let Some(output) = self.sending.as_mut().and_then(|s| s.poll_output()) {
+                return Ok(output);
+            }
+            if let Some(until) = self.idle_until {
+                return Ok(Output::Timeout(self.earlier(until)));
+            }
+            match self.with_keys(now, |this| Ok(this.rtc.poll_output()?))? {
+                str0m::Output::Timeout(at) => {
+                    self.idle_until = Some(at);
+                    return Ok(Output::Timeout(self.earlier(at)));
+                }
                 str0m::Output::Transmit(transmit) => {
-                    return Ok(Output::Transmit(Transmit {
+                    let transmit = Transmit {
                         transport: transport_of(transmit.proto),
                         destination: transmit.destination,
                         contents: transmit.contents.into(),
-                    }));
+                    };
+                    let leaves = self.sending.as_mut().is_none_or(|s| s.watch_out(&transmit));
+                    if leaves {
+                        return Ok(Output::Transmit(transmit));
+                    }
                 }
                 str0m::Output::Event(event) => {
                     if let Some(event) = self.event(event) {
@@ -403,6 +445,11 @@ impl PeerConnection {
                 }
             }
         }
+    }
+
+    fn earlier(&self, engine: Instant) -> Instant {
+        let own = self.sending.as_ref().and_then(|s| s.poll_timeout());
+        own.map_or(engine, |own| own.min(engine))
     }
 
     /// Whether the connection can still carry anything.
@@ -475,6 +522,7 @@ impl PeerConnection {
         let Some(ssrc) = entry.ssrc else {
             return;
         };
+        self.idle_until = None;
         let mut api = self.rtc.direct_api();
         let Some(stream) = api.stream_tx(&ssrc) else {
             return;
@@ -499,204 +547,21 @@ impl PeerConnection {
             if of != track || layer.is_some_and(|layer| layer != on) {
                 continue;
             }
+            self.idle_until = None;
             if let Some(stream) = self.rtc.direct_api().stream_rx(&ssrc) {
                 stream.request_keyframe(str0m::media::KeyframeRequestKind::Pli);
             }
         }
     }
 
-    /// Tells bandwidth estimation what is worth finding out, in bits per second.
-    pub fn set_wanted_bitrate(&mut self, least: u64, wanted: u64) {
-        self.rtc
-            .bwe()
-            .set_bitrate(Bitrate::bps(least), Bitrate::bps(wanted));
-    }
-
     /// Sends a message over a data channel. `false` where the channel's buffer is full or the
     /// channel is gone; the message is dropped then.
     pub fn send_message(&mut self, channel: ChannelId, binary: bool, data: &[u8]) -> bool {
+        self.idle_until = None;
         match self.rtc.channel(channel.0) {
             Some(mut open) => open.write(binary, data).unwrap_or(false),
             None => false,
         }
-    }
-
-    fn event(&mut self, event: str0m::Event) -> Option<Event> {
-        use str0m::Event as E;
-        match event {
-            E::Connected => {
-                self.connected = true;
-                Some(Event::Connected)
-            }
-            E::IceConnectionStateChange(state) => match state {
-                IceConnectionState::Disconnected => Some(Event::Disconnected),
-                IceConnectionState::Connected | IceConnectionState::Completed if self.connected => {
-                    Some(Event::Reconnected)
-                }
-                IceConnectionState::New
-                | IceConnectionState::Checking
-                | IceConnectionState::Connected
-                | IceConnectionState::Completed => None,
-            },
-            E::RtpPacket(packet) => self.received(packet).map(Event::Received),
-            E::KeyframeRequest(request) => {
-                let index = self
-                    .tracks
-                    .iter()
-                    .position(|track| track.mid == request.mid)?;
-                Some(Event::KeyframeRequested(track_id(index)))
-            }
-            E::ChannelOpen(id, label) => Some(Event::ChannelOpened(ChannelId(id), label)),
-            E::ChannelData(message) => Some(Event::ChannelMessage {
-                channel: ChannelId(message.id),
-                binary: message.binary,
-                data: message.data,
-            }),
-            E::ChannelClose(id) => Some(Event::ChannelClosed(ChannelId(id))),
-            E::EgressBitrateEstimate(BweKind::Twcc { estimate, .. }) => {
-                Some(Event::Estimated(estimate.as_u64()))
-            }
-            E::EgressBitrateEstimate(BweKind::Remb { estimate, .. }) => {
-                Some(Event::Estimated(estimate.as_u64()))
-            }
-            E::PeerStats(stats) => {
-                let pair = stats.selected_candidate_pair.as_ref();
-                Some(Event::Statistics(Statistics::Transport {
-                    round_trip: stats
-                        .rtt
-                        .or_else(|| pair.and_then(|pair| pair.current_round_trip_time)),
-                    remote: pair.map(|pair| pair.remote.addr),
-                    tcp: pair.is_some_and(|pair| pair.protocol != Protocol::Udp),
-                }))
-            }
-            E::MediaEgressStats(stats) => {
-                let index = self
-                    .tracks
-                    .iter()
-                    .position(|track| track.mid == stats.mid)?;
-                let statistics = TrackStatistics {
-                    packets: stats.packets,
-                    bytes: stats.bytes,
-                    nacks: stats.nacks,
-                    keyframe_requests: stats.plis + stats.firs,
-                    loss: stats.loss,
-                    round_trip: stats.rtt,
-                };
-                Some(Event::Statistics(Statistics::Sent(
-                    track_id(index),
-                    statistics,
-                )))
-            }
-            E::MediaIngressStats(stats) => {
-                let index = self
-                    .tracks
-                    .iter()
-                    .position(|track| track.mid == stats.mid)?;
-                let layer = self.layer_of(index, stats.rid);
-                let statistics = TrackStatistics {
-                    packets: stats.packets,
-                    bytes: stats.bytes,
-                    nacks: stats.nacks,
-                    keyframe_requests: stats.plis + stats.firs,
-                    loss: stats.loss,
-                    round_trip: stats.rtt,
-                };
-                Some(Event::Statistics(Statistics::Received(
-                    track_id(index),
-                    layer,
-                    statistics,
-                )))
-            }
-            E::Closed => Some(Event::Closed),
-            _ => None,
-        }
-    }
-
-    fn layer_of(&self, index: usize, rid: Option<Rid>) -> Layer {
-        let position = rid.and_then(|rid| {
-            self.tracks[index]
-                .rids
-                .iter()
-                .position(|known| *known == rid)
-        });
-        Layer(u8::try_from(position.unwrap_or(0)).unwrap_or(0))
-    }
-
-    fn received(&mut self, packet: RtpPacket) -> Option<Received> {
-        // Padding that probes the way carries nothing to forward.
-        if packet.payload.is_empty() {
-            return None;
-        }
-        let (track, layer) = self.place(packet.header.ssrc)?;
-        let format = self.format(packet.header.payload_type)?;
-        let header = packet.header;
-        let extensions = Extensions {
-            audio_level: header.ext_vals.audio_level,
-            voice_activity: header.ext_vals.voice_activity,
-            rotation: header
-                .ext_vals
-                .video_orientation
-                .map(|rotation| rotation as u8),
-            capture_time: header.ext_vals.abs_capture_time.map(|time| CaptureTime {
-                ntp: time.capture_time,
-                offset: time.clock_offset,
-            }),
-        };
-        Some(Received {
-            track,
-            layer,
-            format,
-            sequence: *packet.seq_no,
-            timestamp: packet.time.numer(),
-            marker: header.marker,
-            payload: packet.payload,
-            extensions,
-            clock: packet.last_sender_info.map(|report| SenderClock {
-                ntp: report.ntp_time,
-                rtp: report.rtp_time.numer(),
-            }),
-            arrival: packet.timestamp,
-        })
-    }
-
-    /// Where a stream belongs. A client's streams are few, so a list is faster than a map.
-    fn place(&mut self, ssrc: Ssrc) -> Option<(TrackId, Layer)> {
-        if let Some((_, track, layer)) = self.incoming.iter().find(|(known, ..)| *known == ssrc) {
-            return Some((*track, *layer));
-        }
-        let (mid, rid) = {
-            let mut api = self.rtc.direct_api();
-            let stream = api.stream_rx(&ssrc)?;
-            (stream.mid(), stream.rid())
-        };
-        let index = self.tracks.iter().position(|track| track.mid == mid)?;
-        // The engine asks only senders that have RTX for lost packets. Others, OBS Studio among
-        // them, send them again as they were (RFC 4585).
-        if self.tracks[index].kind == Kind::Video
-            && let Some(stream) = self.rtc.direct_api().stream_rx(&ssrc)
-        {
-            stream.suppress_nack(false);
-        }
-        let layer = self.layer_of(index, rid);
-        let track = track_id(index);
-        // A layer whose SSRC changed leaves its old entry behind; one per layer is enough.
-        self.incoming
-            .retain(|(_, of, on)| (*of, *on) != (track, layer));
-        self.incoming.push((ssrc, track, layer));
-        Some((track, layer))
-    }
-
-    fn format(&mut self, pt: Pt) -> Option<Format> {
-        if let Some((_, format)) = self.formats.iter().find(|(known, _)| *known == pt) {
-            return *format;
-        }
-        let format = self
-            .rtc
-            .codec_config()
-            .find(|params| params.pt() == pt)
-            .and_then(codecs::format_of);
-        self.formats.push((pt, format));
-        format
     }
 }
 
