@@ -2,7 +2,7 @@
 
 use super::{Bits, PayloadInfo};
 
-/// Types of OBUs (AV1 6.2.2).
+/// Opens a coded video sequence; the numbers are those of AV1 6.2.2.
 pub const OBU_SEQUENCE_HEADER: u8 = 1;
 /// Opens a temporal unit; left out of frames and packets.
 pub const OBU_TEMPORAL_DELIMITER: u8 = 2;
