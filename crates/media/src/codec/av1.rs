@@ -2,7 +2,100 @@
 
 use super::{Bits, PayloadInfo};
 
-const OBU_SEQUENCE_HEADER: u8 = 1;
+/// Opens a coded video sequence; the numbers are those of AV1 6.2.2.
+pub const OBU_SEQUENCE_HEADER: u8 = 1;
+/// Opens a temporal unit; left out of frames and packets.
+pub const OBU_TEMPORAL_DELIMITER: u8 = 2;
+/// A frame's header alone.
+pub const OBU_FRAME_HEADER: u8 = 3;
+/// Tiles behind a frame's header.
+pub const OBU_TILE_GROUP: u8 = 4;
+/// A frame's header and tiles.
+pub const OBU_FRAME: u8 = 6;
+/// A copy of a frame's header.
+pub const OBU_REDUNDANT_FRAME_HEADER: u8 = 7;
+/// Tiles outside any frame; forbidden in RTP.
+pub const OBU_TILE_LIST: u8 = 8;
+/// Bytes without meaning.
+pub const OBU_PADDING: u8 = 15;
+
+/// The parts of an OBU: header without the flag of the size field, extension, and what follows
+/// the size field. `None` where it ends early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Obu<'a> {
+    /// The first byte with the flag of the size field taken out.
+    pub header: u8,
+    /// Temporal and spatial layer, where told.
+    pub extension: Option<u8>,
+    /// Everything behind header and size field.
+    pub body: &'a [u8],
+}
+
+impl<'a> Obu<'a> {
+    /// Parses one OBU that fills `bytes`.
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let (&header, mut body) = bytes.split_first()?;
+        let mut extension = None;
+        if header & 0x04 != 0 {
+            let (&byte, rest) = body.split_first()?;
+            extension = Some(byte);
+            body = rest;
+        }
+        if header & 0x02 != 0 {
+            let (len, used) = leb128(body)?;
+            body = body.get(used..used.checked_add(len)?)?;
+        }
+        Some(Self {
+            header: header & !0x02,
+            extension,
+            body,
+        })
+    }
+
+    /// Its type.
+    pub fn obu_type(&self) -> u8 {
+        (self.header >> 3) & 0x0f
+    }
+
+    /// Appends it with a size field.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.push(self.header | 0x02);
+        out.extend(self.extension);
+        write_leb128(out, self.body.len());
+        out.extend_from_slice(self.body);
+    }
+
+    /// Whether it opens a key frame (AV1 5.9.2); `None` where it is no frame's header.
+    pub fn keyframe(&self) -> Option<bool> {
+        if !matches!(self.obu_type(), OBU_FRAME | OBU_FRAME_HEADER) {
+            return None;
+        }
+        // show_existing_frame in the first bit, then the type of frame, of which 0 is a key frame.
+        Some(self.body.first()? & 0xe0 == 0)
+    }
+}
+
+/// Whether decoding can begin with a temporal unit: its first frame is a key frame.
+pub fn keyframe(data: &[u8]) -> bool {
+    obus(data)
+        .filter_map(Obu::parse)
+        .find_map(|obu| obu.keyframe())
+        .unwrap_or(false)
+}
+
+/// Appends a little-endian base 128 number.
+pub fn write_leb128(out: &mut Vec<u8>, mut value: usize) {
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Bytes that [`write_leb128`] takes.
+pub fn leb128_len(value: usize) -> usize {
+    (usize::BITS - value.leading_zeros()).div_ceil(7).max(1) as usize
+}
 
 /// Inspects a payload.
 pub fn inspect(payload: &[u8]) -> PayloadInfo {
@@ -36,8 +129,19 @@ pub fn inspect(payload: &[u8]) -> PayloadInfo {
         if index == 1 && continues {
             continue;
         }
+        // Tile groups follow their frame's header; a repeated header follows too.
+        if index == 1
+            && let Some(header) = element.first()
+            && matches!(
+                (header >> 3) & 0x0f,
+                OBU_TILE_GROUP | OBU_REDUNDANT_FRAME_HEADER
+            )
+        {
+            info.frame_start = false;
+        }
         note(&mut info, element);
     }
+    info.frame_start &= info.spatial == 0;
     info
 }
 

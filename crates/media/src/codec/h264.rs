@@ -105,7 +105,8 @@ fn note(info: &mut PayloadInfo, nal: &[u8], start: bool) {
                 info.size = Some(sps.size);
             }
         }
-        NAL_PPS => info.frame_start = true,
+        // Both stand before the slices of their picture only.
+        NAL_PPS | NAL_SEI => info.frame_start = true,
         // Each further slice of the picture begins with a macroblock other than the first.
         NAL_IDR if slice(nal).is_none_or(|(first_mb, _)| first_mb == 0) => {
             info.keyframe_start = true;

@@ -6,6 +6,7 @@ use crate::Config;
 const NAL_VPS: u8 = 32;
 const NAL_SPS: u8 = 33;
 const NAL_PPS: u8 = 34;
+const NAL_PREFIX_SEI: u8 = 39;
 const AGGREGATE: u8 = 48;
 const FRAGMENT: u8 = 49;
 const SPS_LIMIT: usize = 512;
@@ -55,7 +56,8 @@ fn note(info: &mut PayloadInfo, nal_type: u8, body: &[u8]) {
                 info.size = size(body).or(info.size);
             }
         }
-        NAL_PPS => info.frame_start = true,
+        // Both stand before the slices of their picture only.
+        NAL_PPS | NAL_PREFIX_SEI => info.frame_start = true,
         // The first bit of a slice header tells the picture's first slice.
         0..=31 => {
             let first_slice = body.first().is_some_and(|byte| byte & 0x80 != 0);

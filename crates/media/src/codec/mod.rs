@@ -1,6 +1,7 @@
 //! What the first bytes of an RTP payload tell, codec by codec, without decoding; NAL units and
 //! configuration records.
 
+pub mod aac;
 pub mod av1;
 pub mod h264;
 pub mod h265;

@@ -1,10 +1,10 @@
 //! VP9 in RTP (RFC 9628): payload descriptor.
 
-use super::PayloadInfo;
+use super::{Bits, PayloadInfo};
 
 /// Inspects a payload.
 pub fn inspect(payload: &[u8]) -> PayloadInfo {
-    parse(payload).unwrap_or_default()
+    parse(payload).map(|(info, _)| info).unwrap_or_default()
 }
 
 /// Where the picture id stands: position of its first byte, and whether it has 15 bits.
@@ -35,7 +35,84 @@ pub fn rewrite(payload: &mut [u8], id: u16) {
     }
 }
 
-fn parse(payload: &[u8]) -> Option<PayloadInfo> {
+/// Length of the payload descriptor in bytes; `None` where the payload is too short.
+pub fn descriptor_len(payload: &[u8]) -> Option<usize> {
+    let (_, at) = parse(payload)?;
+    if payload.first()? & 0x02 == 0 {
+        return Some(at);
+    }
+    let structure = payload.get(at..)?;
+    let first = *structure.first()?;
+    let mut len = 1;
+    if first & 0x10 != 0 {
+        len += (usize::from(first >> 5) + 1) * 4;
+    }
+    if first & 0x08 != 0 {
+        let pictures = *structure.get(len)?;
+        len += 1;
+        for _ in 0..pictures {
+            let references = (*structure.get(len)? >> 2) & 0x03;
+            len += 1 + usize::from(references);
+        }
+    }
+    (len <= structure.len()).then_some(at + len)
+}
+
+/// What a frame's uncompressed header (VP9 bitstream specification, 6.2) tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameHeader {
+    /// Profile, 0 to 3.
+    pub profile: u8,
+    /// Whether decoding can begin here.
+    pub keyframe: bool,
+    /// Picture size in pixels, in keyframes.
+    pub size: Option<(u32, u32)>,
+}
+
+/// Parses the head of a frame; `None` where it ends early or is no VP9.
+pub fn frame_header(frame: &[u8]) -> Option<FrameHeader> {
+    let mut bits = Bits::new(frame);
+    if bits.bits(2)? != 2 {
+        return None;
+    }
+    let profile = bits.bit()? | bits.bit()? << 1;
+    if profile == 3 {
+        bits.skip(1)?;
+    }
+    let mut header = FrameHeader {
+        profile: u8::try_from(profile).ok()?,
+        keyframe: false,
+        size: None,
+    };
+    let shows_existing = bits.bit()? == 1;
+    if shows_existing || bits.bit()? == 1 {
+        return Some(header);
+    }
+    header.keyframe = true;
+    bits.skip(2)?;
+    if bits.bits(24)? != 0x49_8342 {
+        return None;
+    }
+    if profile >= 2 {
+        bits.skip(1)?;
+    }
+    const RGB: u32 = 7;
+    if bits.bits(3)? == RGB {
+        if profile % 2 == 1 {
+            bits.skip(1)?;
+        }
+    } else {
+        bits.skip(1)?;
+        if profile % 2 == 1 {
+            bits.skip(3)?;
+        }
+    }
+    header.size = Some((bits.bits(16)? + 1, bits.bits(16)? + 1));
+    Some(header)
+}
+
+/// What the descriptor tells, and the position behind its reference indices.
+fn parse(payload: &[u8]) -> Option<(PayloadInfo, usize)> {
     let first = *payload.first()?;
     let (has_id, inter, has_layers) = (first & 0x80 != 0, first & 0x40 != 0, first & 0x20 != 0);
     let (flexible, begin, end, has_structure) = (
@@ -82,7 +159,7 @@ fn parse(payload: &[u8]) -> Option<PayloadInfo> {
     if has_structure && begin {
         info.size = structure_size(payload.get(at..)?);
     }
-    Some(info)
+    Some((info, at))
 }
 
 /// Size of the highest spatial layer from the scalability structure (RFC 9628, 4.2.1).
