@@ -118,7 +118,17 @@ await obey(
     screenshot: async ({ path: file }) => {
       await page.screenshot({ path: file });
     },
-    text: async () => ({ text: await page.evaluate(() => document.body.innerText) }),
+    text: async () => ({
+      text: await page.evaluate(() => {
+        /** @param {Document | ShadowRoot} root @returns {string[]} */
+        const texts = (root) =>
+          [...root.querySelectorAll('*')].flatMap((element) => [
+            element.children.length === 0 && element.checkVisibility() ? (element.textContent ?? '') : '',
+            ...(element.shadowRoot ? texts(element.shadowRoot) : []),
+          ]);
+        return texts(document).filter(Boolean).join('\n');
+      }),
+    }),
     restart: async () => page.evaluate(() => globalThis.inverTest.restart()),
     end: async () => ({ status: await page.evaluate(() => globalThis.inverTest.end?.()) }),
   },

@@ -10,14 +10,6 @@
 mod candidate;
 mod codecs;
 mod dtls;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "the send path that reads the estimate is separate from it"
-    )
-)]
 mod estimate;
 mod payload_types;
 mod peer_connection;

@@ -58,6 +58,7 @@ fn settings(lite: bool, now: Instant) -> Settings {
 
 impl World {
     fn connected() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "a base for virtual time")]
         let now = Instant::now();
         let media = [Kind::Audio, Kind::Video].map(|kind| OfferedMedia {
             kind,

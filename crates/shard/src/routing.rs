@@ -102,7 +102,9 @@ impl Shard {
         };
         router.observe(batch, &mut moments, &mut findings);
         batch.paddings(&mut self.paddings);
-        let withheld = router.track(Kind::Video).is_some_and(|track| track.reordered);
+        let withheld = router
+            .track(Kind::Video)
+            .is_some_and(|track| track.reordered);
         if !source.flowing && source.home == self.index {
             source.flowing = true;
             source.flowing_since = Some(now);

@@ -34,4 +34,3 @@ mod trend;
 mod tests;
 
 pub(crate) use estimator::Estimator;
-pub(crate) use feedback::MalformedFeedback;

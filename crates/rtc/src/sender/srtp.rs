@@ -64,15 +64,15 @@ fn derive(master: &Master<'_>, label: u8, out: &mut [u8]) -> Option<()> {
 }
 
 enum Cipher {
-    Gcm {
-        key: LessSafeKey,
-        salt: [u8; 12],
-    },
-    Counter {
-        key: EncryptingKey,
-        salt: [u8; 14],
-        auth: hmac::Key,
-    },
+    Gcm { key: LessSafeKey, salt: [u8; 12] },
+    Counter(Box<Counter>),
+}
+
+/// Keys of the counter mode profile.
+struct Counter {
+    key: EncryptingKey,
+    salt: [u8; 14],
+    auth: hmac::Key,
 }
 
 impl std::fmt::Debug for Cipher {
@@ -92,11 +92,11 @@ impl Cipher {
         if profile == SrtpProfile::AES128_CM_SHA1_80 {
             let mut auth = [0; 20];
             derive(master, first_label + 1, &mut auth)?;
-            return Some(Self::Counter {
+            return Some(Self::Counter(Box::new(Counter {
                 key: EncryptingKey::ctr(UnboundCipherKey::new(&AES_128, key).ok()?).ok()?,
                 salt,
                 auth: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &auth),
-            });
+            })));
         }
         let algorithm = if key.len() == 32 {
             &AES_256_GCM
@@ -177,7 +177,8 @@ impl Sealer {
                     .expect("packets are far below the cipher's limit of length");
                 buffer.extend_from_slice(tag.as_ref());
             }
-            Cipher::Counter { key, salt, auth } => {
+            Cipher::Counter(counted) => {
+                let Counter { key, salt, auth } = &**counted;
                 let body = &mut buffer[start + header..];
                 key.less_safe_encrypt(body, counter(salt, ssrc, sequence))
                     .expect("counter mode takes any length");
@@ -211,7 +212,8 @@ impl Sealer {
                 buffer.extend_from_slice(tag.as_ref());
                 buffer.extend_from_slice(&trailer);
             }
-            Cipher::Counter { key, salt, auth } => {
+            Cipher::Counter(counted) => {
+                let Counter { key, salt, auth } = &**counted;
                 let body = &mut buffer[start + RTCP_HEAD..];
                 key.less_safe_encrypt(body, counter(salt, ssrc, u64::from(index)))
                     .expect("counter mode takes any length");
@@ -249,7 +251,7 @@ impl Opener {
         plain.clear();
         let tag = match self.rtcp {
             Cipher::Gcm { .. } => GCM_TAG,
-            Cipher::Counter { .. } => HMAC_TAG,
+            Cipher::Counter(_) => HMAC_TAG,
         };
         if packet.len() < RTCP_HEAD + INDEX + tag {
             return false;
@@ -259,7 +261,7 @@ impl Opener {
         };
         let index_at = match self.rtcp {
             Cipher::Gcm { .. } => packet.len() - INDEX,
-            Cipher::Counter { .. } => packet.len() - INDEX - HMAC_TAG,
+            Cipher::Counter(_) => packet.len() - INDEX - HMAC_TAG,
         };
         let trailer: [u8; INDEX] = packet[index_at..index_at + INDEX]
             .try_into()
@@ -287,7 +289,8 @@ impl Opener {
                     })
                 }
             }
-            Cipher::Counter { key, salt, auth } => {
+            Cipher::Counter(counted) => {
+                let Counter { key, salt, auth } = &**counted;
                 let (signed, tag) = packet.split_at(packet.len() - HMAC_TAG);
                 let expected = hmac::sign(auth, signed);
                 let same = aws_lc_rs::constant_time::verify_slices_are_equal(

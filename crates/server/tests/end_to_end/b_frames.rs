@@ -1,4 +1,4 @@
-//! Frames coded out of presentation order: the publisher is told.
+//! Frames coded out of presentation order: the publisher is told, and no viewer is shown them.
 
 use crate::harness::{Client, Fixture, Flow, Server, fixture, stage};
 
@@ -8,6 +8,8 @@ async fn a_publication_with_b_frames_is_warned_about() {
     let file = fixture(Fixture::BFrames).await;
     let mut server = Server::open().await;
     let options = ["--codec", "h264", "--file", &file];
+    let mut viewer = Client::page(&server.url("/watch/room"));
+    viewer.event("ready").await;
     let mut publisher = Client::datachannel(Flow::Publish, &server.url("/whip/room"), &options);
     publisher.state("connected").await;
     let room = server
@@ -21,6 +23,7 @@ async fn a_publication_with_b_frames_is_warned_about() {
         message.contains("B-frames"),
         "the warning names what is wrong: {message}"
     );
+    viewer.shows("B-frames").await;
     server.assert_sound();
 }
 

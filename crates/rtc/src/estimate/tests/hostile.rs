@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::Estimator;
+use super::super::feedback::MalformedFeedback;
 use super::super::rate::{CEILING, FLOOR};
-use super::super::{Estimator, MalformedFeedback};
 
 #[test]
 fn random_bytes_never_panic() {
     for seed in 0..200 {
         let mut random = fastrand::Rng::with_seed(seed);
+        #[expect(clippy::disallowed_methods, reason = "a base for virtual time")]
         let mut now = Instant::now();
         let mut estimator = Estimator::new(1_000_000, now);
         let mut taken = 0;
@@ -41,6 +43,7 @@ fn random_bytes_never_panic() {
 
 #[test]
 fn feedback_on_what_was_never_sent_is_nothing() {
+    #[expect(clippy::disallowed_methods, reason = "a base for virtual time")]
     let now = Instant::now();
     let mut estimator = Estimator::new(1_000_000, now);
     // A run of one arrival, before anything was sent and then of packets that were not.

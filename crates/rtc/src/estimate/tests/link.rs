@@ -87,6 +87,7 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn new(start: u64, source: Source, path: Path, seed: u64) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "a base for virtual time")]
         let origin = Instant::now();
         Self {
             estimator: Estimator::new(start, origin),

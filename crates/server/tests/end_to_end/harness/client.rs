@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::PATIENCE;
+use super::PATIENCE;
 use super::server::project;
 
 /// Events and messages kept for the report of a failure.
@@ -172,6 +173,25 @@ impl Client {
             event["do"] == command["do"]
         })
         .await
+    }
+
+    /// Waits until the page shows a text, looking whenever figures come.
+    pub(crate) async fn shows(&mut self, text: &str) {
+        let looking = async {
+            loop {
+                self.now().await;
+                let shown = self.command(json!({"do": "text"})).await;
+                if shown["text"]
+                    .as_str()
+                    .is_some_and(|shown| shown.contains(text))
+                {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, looking)
+            .await
+            .unwrap_or_else(|_| panic!("the page never showed {text:?}"));
     }
 
     /// Deletes the session as the protocol asks for, and returns the answer's status.
