@@ -13,7 +13,6 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::PATIENCE;
-use super::PATIENCE;
 use super::server::project;
 
 /// Events and messages kept for the report of a failure.
