@@ -1,6 +1,7 @@
 //! Whole streams: written and read, as another program wrote them, damaged.
 
 mod damage;
+mod foreign;
 mod programs;
 mod round_trip;
 
