@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn the_receivers_clock_is_unwrapped_and_never_overflows() {
-        let now = Instant::now();
+        let now = super::super::tests::start();
         let mut estimator = Estimator::new(1_000_000, now);
         assert_eq!(estimator.reference(0xff_fff0), 0xff_fff0);
         assert_eq!(estimator.reference(0x00_0010), 0x100_0010);

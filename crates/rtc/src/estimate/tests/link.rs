@@ -93,7 +93,7 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn new(start: u64, source: Source, path: Path, seed: u64) -> Self {
-        let origin = Instant::now();
+        let origin = super::start();
         Self {
             estimator: Estimator::new(start, origin),
             path,
