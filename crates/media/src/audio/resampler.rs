@@ -102,6 +102,18 @@ impl Resampler {
         }
     }
 
+    /// Forgets every sample and goes back to the nominal ratio.
+    pub(super) fn reset(&mut self) {
+        self.ratio = nominal(self.rate);
+        match &mut self.path {
+            Path::Straight(straight) => *straight = Straight::new(),
+            Path::Filter(filter) => {
+                filter.library.reset();
+                filter.skip = 0;
+            }
+        }
+    }
+
     /// Takes samples, two channels of equal length, and appends what comes of them.
     pub(super) fn push(
         &mut self,
@@ -298,6 +310,32 @@ mod tests {
             assert!(left.len().abs_diff(tone.len()) <= 2, "{}", left.len());
             let worst = left.iter().skip(31).zip(&tone).map(|(a, b)| (a - b).abs());
             assert!(worst.fold(0.0, f32::max) < 0.002, "{block}");
+        }
+    }
+
+    #[test]
+    fn a_reset_one_is_as_new() {
+        let tone: Vec<f32> = (0..3_000).map(|at| (at as f32 * 0.13).sin()).collect();
+        for rate in [44_100, 48_000] {
+            let mut resampler = Resampler::new(rate).expect("a rate of AAC");
+            let (mut first, mut second, mut other) = (Vec::new(), Vec::new(), Vec::new());
+            resampler
+                .push([&tone, &tone], &mut first, &mut other)
+                .expect("samples");
+            resampler
+                .set_ratio(nominal(rate) * 1.0005)
+                .expect("within one percent");
+            resampler
+                .push([&tone, &tone], &mut other, &mut Vec::new())
+                .expect("samples");
+            resampler.reset();
+            resampler
+                .push([&tone, &tone], &mut second, &mut other)
+                .expect("samples");
+            // The filter waits for two samples more than it needs.
+            assert!(first.len().abs_diff(second.len()) <= 2, "{rate}");
+            let worst = first.iter().zip(&second).map(|(a, b)| (a - b).abs());
+            assert!(worst.fold(0.0, f32::max) < 0.01, "{rate}");
         }
     }
 
