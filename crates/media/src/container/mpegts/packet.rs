@@ -96,6 +96,8 @@ impl<'a> Packet<'a> {
 pub(super) struct Adaptation {
     /// Decoding can begin with this PES packet.
     pub(super) random_access: bool,
+    /// The clock begins anew. Only beside a clock reference.
+    pub(super) discontinuity: bool,
     /// In ticks of 90 kHz, of which 33 bits count.
     pub(super) pcr: Option<u64>,
 }
@@ -137,8 +139,11 @@ pub(super) fn write<'a>(
     if let Some(len) = field.checked_sub(1) {
         out.push(u8::try_from(len).unwrap_or(183));
         if len > 0 {
-            let random_access = u8::from(adaptation.random_access) << 6;
-            out.push(random_access | u8::from(adaptation.pcr.is_some()) << 4);
+            out.push(
+                u8::from(adaptation.discontinuity) << 7
+                    | u8::from(adaptation.random_access) << 6
+                    | u8::from(adaptation.pcr.is_some()) << 4,
+            );
         }
         if let Some(pcr) = adaptation.pcr {
             // 33 bits of the base, six that are reserved, an extension of zero.
@@ -166,12 +171,16 @@ mod tests {
         for len in [0, 1, 175, 176, 177, 181, 182, 183, 184, 185, 400] {
             let payload: Vec<u8> = (0..len).map(|at| at as u8).collect();
             for (random_access, pcr) in [(false, None), (true, None), (true, Some(0x1_2345_6789))] {
-                let adaptation = Adaptation { random_access, pcr };
+                let adaptation = Adaptation {
+                    random_access,
+                    discontinuity: pcr.is_some(),
+                    pcr,
+                };
                 let (bytes, rest) = written(adaptation, &payload);
                 let packet = Packet::parse(&bytes).expect("a packet");
                 assert_eq!((packet.pid, packet.counter), (Pid(0x123), 7));
                 assert!(packet.start && !packet.error && !packet.scrambled);
-                assert_eq!(packet.pcr, pcr);
+                assert_eq!((packet.pcr, packet.discontinuity), (pcr, pcr.is_some()));
                 let room = PACKET - 4 - adaptation.len();
                 assert_eq!(packet.stuffed, len < room, "{len}");
                 assert_eq!(packet.payload.unwrap_or_default(), &payload[..len - rest]);

@@ -83,6 +83,8 @@ pub struct Writer {
     table_counters: [u8; 2],
     tables_at: Option<i64>,
     pcr_at: Option<i64>,
+    /// The next clock reference has nothing to do with the one before.
+    anew: bool,
     shift: Option<i64>,
     out: Vec<u8>,
     taken: usize,
@@ -191,6 +193,7 @@ impl Writer {
             table_counters: [0; 2],
             tables_at: None,
             pcr_at: None,
+            anew: false,
             shift: None,
             out: Vec::new(),
             taken: 0,
@@ -302,7 +305,7 @@ impl Writer {
         let dts = decode.saturating_add(shift);
         let pts = frame.pts.ticks(RATE).saturating_add(shift);
         self.tables(dts, entry);
-        let pcr = self.clock(index, dts.saturating_sub(LEAD));
+        let clock = self.clock(index, dts.saturating_sub(LEAD));
 
         let mut pes = Vec::with_capacity(19 + payload.len());
         let times = Times {
@@ -312,7 +315,10 @@ impl Writer {
         write_header(&mut pes, shape.stream_id(), times, payload.len());
         pes.extend_from_slice(payload);
         let random_access = frame.keyframe && (entry || frame.codec().kind() == Kind::Audio);
-        let first = Adaptation { random_access, pcr };
+        let first = Adaptation {
+            random_access,
+            ..clock
+        };
         self.packets(index, first, &pes);
         if let Some(track) = self.tracks.get_mut(index) {
             track.untold = false;
@@ -358,45 +364,43 @@ impl Writer {
 
     /// Writes clock references where frames are too far apart; gives the one for this frame's
     /// first packet where it is on the clock's track.
-    fn clock(&mut self, index: usize, now: i64) -> Option<u64> {
+    fn clock(&mut self, index: usize, now: i64) -> Adaptation {
         let own = index == self.clock_track;
-        let Some(last) = self.pcr_at else {
-            self.pcr_at = Some(now);
-            if own {
-                return Some(wrapped(now));
-            }
-            self.reference(now);
-            return None;
-        };
         // A clock that was set back is not filled.
-        if now < last.saturating_sub(i64::from(RATE)) {
-            self.pcr_at = None;
-            return self.clock(index, now);
-        }
-        if now.saturating_sub(last) <= PCR * MAX_FILL {
-            let mut at = last.saturating_add(PCR);
-            while at < now {
-                self.reference(at);
-                at += PCR;
+        let set_back = |last: &i64| now < last.saturating_sub(i64::from(RATE));
+        self.anew |= self.pcr_at.take_if(|last| set_back(last)).is_some();
+        match self.pcr_at {
+            Some(last) if now.saturating_sub(last) <= PCR * MAX_FILL => {
+                let mut at = last.saturating_add(PCR);
+                while at < now {
+                    self.reference(at);
+                    at += PCR;
+                }
             }
-        } else {
-            self.reference(now.saturating_sub(1));
+            Some(_) => self.reference(now.saturating_sub(1)),
+            None if !own => self.reference(now),
+            None => {}
         }
         // The clock only goes on: a frame older than one of another track has none.
-        if own && now > self.pcr_at? {
-            self.pcr_at = Some(now);
-            return Some(wrapped(now));
+        if own && self.pcr_at.is_none_or(|last| now > last) {
+            return self.tick(now);
         }
-        None
+        Adaptation::default()
+    }
+
+    fn tick(&mut self, at: i64) -> Adaptation {
+        self.pcr_at = Some(at);
+        Adaptation {
+            random_access: false,
+            discontinuity: std::mem::take(&mut self.anew),
+            pcr: Some(wrapped(at)),
+        }
     }
 
     /// A packet with nothing but a clock reference, which does not count.
     fn reference(&mut self, at: i64) {
+        let adaptation = self.tick(at);
         let counter = self.counters.get(self.clock_track).copied().unwrap_or(0);
-        let adaptation = Adaptation {
-            random_access: false,
-            pcr: Some(wrapped(at)),
-        };
         let pid = pid(self.clock_track);
         write(
             &mut self.out,
@@ -406,7 +410,6 @@ impl Writer {
             adaptation,
             &[],
         );
-        self.pcr_at = Some(at);
     }
 
     fn packets(&mut self, index: usize, first: Adaptation, pes: &[u8]) {

@@ -154,6 +154,38 @@ fn clock_and_tables_come_often_enough_and_counters_count() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_is_announced() {
+    let (first, second) = (
+        video(&h264(), 9_000_000, 30, 10, false),
+        video(&h264(), 900_000, 30, 10, false),
+    );
+    let mut writer = Writer::new(&[TrackConfig {
+        config: h264(),
+        language: None,
+    }])
+    .expect("carried");
+    let mut bytes = Vec::new();
+    for frame in first.iter().chain(&second) {
+        writer.write(0, frame).expect("good");
+        drain(&mut writer, &mut bytes);
+    }
+    let announced: Vec<_> = bytes
+        .as_chunks::<188>()
+        .0
+        .iter()
+        .filter_map(Packet::parse)
+        .filter(|packet| packet.discontinuity)
+        .map(|packet| packet.pcr)
+        .collect();
+    assert_eq!(announced, [Some(900_000 - 18_000)]);
+    let items = read(&bytes, 1316);
+    let seen = frames(&items, VIDEO);
+    assert_eq!(seen.len(), 60);
+    assert!(seen.iter().zip(&seen[1..]).all(|(a, b)| a.dts < b.dts));
+    assert!(matches!(remarks(&items)[..], [Item::Discontinuity { .. }]));
+}
+
+#[test]
 fn a_new_configuration_is_told_at_once_and_a_new_codec_in_the_tables() {
     let first = video(&h264(), 900_000, 10, 5, false);
     let other = Arc::new(Config::H264 {
