@@ -87,6 +87,33 @@ fn a_listener_survives_mutated_handshakes() {
     }
 }
 
+#[test]
+fn a_caller_survives_mutated_answers() {
+    let mut rng = fastrand::Rng::with_seed(5);
+    for seed in 0..2000 {
+        let secret = rng.bool().then_some("correct horse");
+        let mut network = Network::new(Setup {
+            seed,
+            caller: CallerConfig {
+                passphrase: secret.map(str::to_owned),
+                ..CallerConfig::default()
+            },
+            passphrase: secret,
+            ..Setup::default()
+        });
+        let conclusion = network.first_conclusion();
+        network.arrive(End::Server, &conclusion);
+        let request = network.listener.poll_request().expect("it is right");
+        let now = network.now;
+        let accepted = network.listener.accept(request.id, secret, MILLI, now);
+        assert!(accepted.is_ok());
+        let (_, mut answer) = network.listener.poll_transmit().expect("an answer");
+        mutate(&mut answer, &mut rng);
+        network.arrive(End::Client, &answer);
+        network.drain();
+    }
+}
+
 /// Both ends talk, and now and then a datagram is changed on its way, or made up.
 #[test]
 fn sessions_survive_mutated_datagrams() {

@@ -331,6 +331,53 @@ fn an_idle_connection_lives_and_a_silent_peer_is_gone_after_five_seconds() {
 }
 
 #[test]
+fn closing_waits_until_the_peer_has_played_and_no_longer() {
+    let mut network = Network::connected(Setup::default());
+    network.publish(End::Client, 100, 2 * MILLI);
+    let last = network.now - 2 * MILLI;
+    let now = network.now;
+    network.client().close(now);
+    network.drain();
+    network.run_for(Duration::from_secs(1));
+    let (at, event) = network.client_events.last().cloned().expect("it ends");
+    assert_eq!(event, Event::Closed(CloseReason::Local));
+    // The latency and a round trip.
+    assert_eq!(at, last + 170 * MILLI);
+    // Nothing was sent from here: nobody waits.
+    let mut network = Network::connected(Setup::default());
+    let now = network.now;
+    network.server().close(now);
+    network.drain();
+    assert!(network.server().is_closed());
+    network.run_for(30 * MILLI);
+    let last = network.client_events.last().map(|(_, event)| event.clone());
+    assert_eq!(last, Some(Event::Closed(CloseReason::PeerShutdown)));
+}
+
+#[test]
+fn what_a_shutdown_overtakes_is_delivered_all_the_same() {
+    let mut network = Network::connected(Setup::default());
+    network.publish(End::Client, 1, MILLI);
+    let now = network.now;
+    network
+        .client()
+        .send(&payload(1), now)
+        .expect("there is room");
+    let late = network.client().poll_transmit().expect("it leaves at once");
+    network.run_for(30 * MILLI);
+    let mut shutdown = late.clone();
+    shutdown.truncate(16);
+    shutdown[..4].copy_from_slice(&[0x80, 5, 0, 0]);
+    network.arrive(End::Server, &shutdown);
+    network.run_for(5 * MILLI);
+    network.arrive(End::Server, &late);
+    network.run_for(Duration::from_secs(1));
+    assert_eq!(delivered(&network.server_events).len(), 2);
+    let last = network.server_events.last().map(|(_, event)| event.clone());
+    assert_eq!(last, Some(Event::Closed(CloseReason::PeerShutdown)));
+}
+
+#[test]
 fn closing_delivers_what_was_sent_before() {
     let link = Link {
         loss: 0.05,

@@ -3,17 +3,20 @@
 //! Owns what is sent and received and when; never opens a socket or reads a clock. Both roles end
 //! here: a listener accepts into one, a caller connects into one.
 
+mod event;
+mod upkeep;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use thiserror::Error;
-
 use super::crypto::{Crypto, CryptoError};
-use super::receiver::{Arrival, Delivery, RECEIVE_WINDOW, Receiver};
+use super::receiver::{Arrival, Receiver};
 use super::sender::Sender;
 use super::statistics::{Meter, Statistics};
 use super::time::{PeerClock, RoundTrip};
-use super::wire::{Ack, AckDetails, Body, Data, HEADER, KeyFlag, Packet, loss_list, loss_words};
+use super::wire::{Ack, Body, Data, HEADER, KeyFlag, Packet, loss_list, loss_words};
+
+pub use event::{CloseReason, Event, SendError};
 
 /// A full acknowledgement at most this often (section 4.8.1).
 const ACK_INTERVAL: Duration = Duration::from_millis(10);
@@ -23,9 +26,6 @@ const LIGHT_ACK_PACKETS: u32 = 64;
 
 /// How often missing packets are looked at.
 const NAK_TICK: Duration = Duration::from_millis(10);
-
-/// A packet is reported again no sooner than this; sooner would only report what is on its way.
-const NAK_MIN_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Loss reports at once: with 360 words each, four hold every loss pattern that can be repaired.
 const MAX_NAKS: usize = 4;
@@ -42,9 +42,6 @@ const MAX_TRANSMITS: usize = 1024;
 /// Hashing a passphrase for new key material costs about a millisecond: no more often than this.
 const COSTLY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The next key is announced again after this or one and a half round trips.
-const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(100);
-
 /// Key material is never longer than 104 bytes: a header, a salt, two keys of 32 and 8 more.
 const MAX_KEY_MESSAGE: usize = 104;
 
@@ -54,56 +51,6 @@ const BAD_SECRET: [u8; 4] = [0, 0, 0, 4];
 
 /// What the IP, UDP and SRT headers take of a datagram.
 const OVERHEAD: usize = 28 + HEADER;
-
-/// What a connection has to tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The handshake is done. Comes first, and once.
-    Connected,
-    /// A payload, in order, at its time.
-    Data(Vec<u8>),
-    /// So many packets were given up at this place of the stream.
-    Dropped {
-        /// How many.
-        packets: u64,
-    },
-    /// The connection is over. Comes last, and once.
-    Closed(CloseReason),
-}
-
-/// Why a connection is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum CloseReason {
-    /// The peer said so; what it had sent was delivered before.
-    #[error("the peer closed the connection")]
-    PeerShutdown,
-    /// The peer has said nothing for five seconds.
-    #[error("the peer has said nothing for 5 s")]
-    PeerIdle,
-    /// [`Connection::close`] was called.
-    #[error("closed here")]
-    Local,
-    /// The peer never took a new key, and the old one is used up.
-    #[error("the peer does not take a new key and the old one is used up")]
-    KeyExhausted,
-}
-
-/// Why a payload is not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum SendError {
-    /// 8192 packets wait already: the peer or the way to it is too slow.
-    #[error("the send buffer is full")]
-    QueueFull,
-    /// The payload does not fit a datagram.
-    #[error("the payload is longer than {limit} bytes")]
-    TooLong {
-        /// What fits.
-        limit: usize,
-    },
-    /// The connection is over.
-    #[error("the connection is closed")]
-    Closed,
-}
 
 /// What a handshake agrees on.
 #[derive(Debug)]
@@ -160,6 +107,8 @@ pub struct Connection {
     events: VecDeque<Event>,
     last_heard: Instant,
     last_sent: Instant,
+    /// When the last payload came in for sending.
+    last_queued: Option<Instant>,
     next_ack: Option<Instant>,
     last_full_ack: Instant,
     since_ack: u32,
@@ -205,6 +154,7 @@ impl Connection {
             events: VecDeque::from([Event::Connected]),
             last_heard: now,
             last_sent: now,
+            last_queued: None,
             next_ack: None,
             last_full_ack: now,
             since_ack: 0,
@@ -243,7 +193,7 @@ impl Connection {
 
     /// Takes a datagram of the peer. What is no packet for this connection is passed over.
     pub fn handle_datagram(&mut self, datagram: &[u8], now: Instant) {
-        if matches!(self.state, State::Closed | State::Draining) {
+        if self.state == State::Closed {
             return;
         }
         let packet = match Packet::parse(datagram) {
@@ -253,6 +203,10 @@ impl Connection {
                 return;
             }
         };
+        // A shutdown can overtake what was sent before it; nothing else matters after it.
+        if self.state == State::Draining && !matches!(packet.body, Body::Data(_)) {
+            return;
+        }
         self.last_heard = now;
         match packet.body {
             Body::Data(data) => self.handle_data(data, packet.timestamp, now),
@@ -331,25 +285,33 @@ impl Connection {
         }
         .write();
         self.queued.count(payload.len(), now);
+        self.last_queued = Some(now);
         self.sender.queue(datagram, now);
         self.advance(now);
         Ok(())
     }
 
-    /// Ends the connection when the peer has what was sent, at the latest after the peer's
-    /// latency.
+    /// Ends the connection when the peer has and has played what was sent: others throw away what
+    /// they hold when they hear of the end. Takes no longer than the latency and a round trip.
     pub fn close(&mut self, now: Instant) {
         match self.state {
             State::Open => {
-                let patience = self.send_latency.max(self.rtt.patience());
                 self.state = State::Closing {
-                    deadline: now + patience.min(PEER_IDLE),
+                    deadline: now + self.send_latency + self.rtt.patience(),
                 };
                 self.advance(now);
             }
             State::Draining => self.end(CloseReason::PeerShutdown, now),
             State::Closing { .. } | State::Closed => {}
         }
+    }
+
+    /// When the peer has played the last payload, at most `deadline`; long ago without any.
+    fn played(&self, deadline: Instant) -> Instant {
+        let last = self
+            .last_queued
+            .map(|at| at + self.send_latency + self.rtt.smoothed());
+        last.unwrap_or(self.started).min(deadline)
     }
 
     /// The next datagram for the peer.
@@ -372,8 +334,9 @@ impl Connection {
             State::Open | State::Closing { .. } => {}
         }
         let closing = match self.state {
+            State::Closing { deadline } if self.sender.is_empty() => Some(self.played(deadline)),
             State::Closing { deadline } => Some(deadline),
-            _ => None,
+            State::Open | State::Draining | State::Closed => None,
         };
         let announcement = self.crypto.as_ref().and_then(|crypto| {
             let pending = crypto.has_announcement();
@@ -545,132 +508,5 @@ impl Connection {
         }
         self.state = State::Closed;
         self.events.push_back(Event::Closed(reason));
-    }
-
-    /// Everything that time can bring.
-    fn advance(&mut self, now: Instant) {
-        if self.state == State::Closed {
-            return;
-        }
-        self.deliver(now);
-        if self.state == State::Draining {
-            if self.receiver.next_due().is_none() && self.events.len() < RECEIVE_WINDOW {
-                self.end(CloseReason::PeerShutdown, now);
-            }
-            return;
-        }
-        if now >= self.last_heard + PEER_IDLE {
-            self.end(CloseReason::PeerIdle, now);
-            return;
-        }
-        self.acknowledge(now);
-        self.report_overdue(now);
-        self.pump(now);
-        self.announce_key(now);
-        if let State::Closing { deadline } = self.state
-            && (self.sender.is_empty() || now >= deadline)
-        {
-            self.end(CloseReason::Local, now);
-            return;
-        }
-        if now >= self.last_sent + KEEPALIVE {
-            self.control(Body::KeepAlive, now);
-        }
-    }
-
-    fn deliver(&mut self, now: Instant) {
-        // Whoever does not fetch its events leaves the rest in the receive buffer.
-        while self.events.len() < RECEIVE_WINDOW {
-            match self.receiver.deliver(now) {
-                None => return,
-                Some(Delivery::Payload(payload)) => self.events.push_back(Event::Data(payload)),
-                Some(Delivery::Lost(packets)) => {
-                    self.statistics.packets_dropped += packets;
-                    self.events.push_back(Event::Dropped { packets });
-                }
-            }
-        }
-    }
-
-    fn acknowledge(&mut self, now: Instant) {
-        if self.next_ack.is_none_or(|at| now < at) {
-            return;
-        }
-        let again = self.last_full_ack + self.rtt.patience().max(ACK_INTERVAL);
-        if self.receiver.has_news() || (self.receiver.owes_ack() && now >= again) {
-            self.full_ack(now);
-            self.next_ack = Some(now + ACK_INTERVAL);
-        } else if self.receiver.owes_ack() {
-            self.next_ack = Some(again);
-        } else {
-            self.next_ack = None;
-        }
-    }
-
-    fn full_ack(&mut self, now: Instant) {
-        self.received.turn(now);
-        let micros = |duration: Duration| u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
-        let rate = |rate: u64| u32::try_from(rate).unwrap_or(u32::MAX);
-        let mut ack = self.receiver.full_ack(now);
-        ack.details = Some(AckDetails {
-            rtt: micros(self.rtt.smoothed()),
-            variance: micros(self.rtt.variance()),
-            // Less than two would stop some senders for good.
-            available: self.receiver.available().max(2),
-            packet_rate: rate(self.received.packets_per_second()),
-            byte_rate: rate(self.received.bytes_per_second()),
-        });
-        self.last_full_ack = now;
-        self.since_ack = 0;
-        self.control(Body::Ack(ack), now);
-    }
-
-    fn report_overdue(&mut self, now: Instant) {
-        if self.next_nak.is_none_or(|at| now < at) {
-            return;
-        }
-        let interval = (self.rtt.patience() / 2).max(NAK_MIN_INTERVAL);
-        if let Some(before) = now.checked_sub(interval) {
-            let ranges = self.receiver.overdue_losses(before, now);
-            self.report(&ranges, now);
-        }
-        let more = self.receiver.has_losses();
-        self.next_nak = more.then_some(now + NAK_TICK);
-    }
-
-    fn pump(&mut self, now: Instant) {
-        self.sender.handle_silence(&self.rtt, now);
-        if let Some((expired, (first, last))) = self.sender.expire(now) {
-            self.statistics.packets_expired += expired;
-            self.drop_request(first, last, now);
-        }
-        while self.transmits.len() < MAX_TRANSMITS {
-            let Some((datagram, again)) = self.sender.send(&self.rtt, now) else {
-                return;
-            };
-            if again {
-                self.statistics.packets_retransmitted += 1;
-            } else {
-                self.statistics.packets_sent += 1;
-                self.statistics.bytes_sent += datagram.len().saturating_sub(HEADER) as u64;
-            }
-            self.transmit(datagram, now);
-        }
-    }
-
-    fn announce_key(&mut self, now: Instant) {
-        let Some(crypto) = &mut self.crypto else {
-            return;
-        };
-        let Some(message) = crypto.announcement() else {
-            return;
-        };
-        if now < self.next_announcement {
-            return;
-        }
-        let message = message.to_vec();
-        let interval = self.rtt.smoothed() + self.rtt.smoothed() / 2;
-        self.next_announcement = now + interval.max(ANNOUNCE_INTERVAL);
-        self.control(Body::KeyRequest(&message), now);
     }
 }
