@@ -10,14 +10,6 @@
 mod candidate;
 mod codecs;
 mod dtls;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "the send path that reads the estimate is separate from it"
-    )
-)]
 mod estimate;
 mod payload_types;
 mod peer_connection;
@@ -27,6 +19,8 @@ mod types;
 
 #[doc(hidden)]
 pub use dtls::fuzz_dtls;
+#[doc(hidden)]
+pub use estimate::fuzz_estimate;
 
 pub use candidate::{Candidate, Transport, order_for};
 pub use peer_connection::PeerConnection;

@@ -22,6 +22,7 @@
 mod delay;
 mod estimator;
 mod feedback;
+mod fuzz;
 mod groups;
 mod history;
 mod loss;
@@ -35,3 +36,4 @@ mod tests;
 
 pub(crate) use estimator::Estimator;
 pub(crate) use feedback::MalformedFeedback;
+pub use fuzz::fuzz_estimate;
