@@ -20,6 +20,8 @@ mod types;
 
 #[doc(hidden)]
 pub use dtls::fuzz_dtls;
+#[doc(hidden)]
+pub use estimate::fuzz_estimate;
 
 pub use candidate::{Candidate, Transport, order_for};
 pub use peer_connection::PeerConnection;

@@ -1,4 +1,4 @@
-//! The bridges: units of one codec in, frames of the other out, each with its time.
+//! What both bridges are: units of one codec in, frames of the other out, each with its time.
 //!
 //! Each bridge serves one track and is driven by it alone: what is pushed is all that it knows
 //! of time. It holds less than two units of sound; nothing is queued.
@@ -10,15 +10,8 @@ use super::guard::guarded;
 use super::resampler::{RATES, Resampler};
 use super::seam::Seam;
 use super::timeline::{Placement, Timeline};
-use super::{AacEncoder, Decoder, Encoder, Error, Fault, OpusEncoder, RATE, Stereo, decoder_for};
-use crate::{Codec, Config, Frame, MediaTime};
-
-/// Bits per second of Opus where nothing else is asked: transparent for stereo music.
-pub const OPUS_BITRATE: u32 = 128_000;
-
-/// Bits per second of AAC-LC where nothing else is asked: what its encoder needs to sound as
-/// Opus does at [`OPUS_BITRATE`].
-pub const AAC_BITRATE: u32 = 160_000;
+use super::{Decoder, Encoder, Error, Fault, RATE, Stereo, decoder_for};
+use crate::{Config, Frame, MediaTime};
 
 /// Corrupt units in a row after which the caller is told: about a second. Fewer, and a burst of
 /// loss would be reported as a broken source; more, and a listener waits in silence for longer
@@ -43,110 +36,14 @@ pub struct Stats {
     pub correction_ppm: f64,
 }
 
-/// Makes Opus (48 kHz, stereo, 20 ms) of a track of AAC or Opus.
-pub struct ToOpus(Bridge);
-
-/// Makes AAC-LC (48 kHz, stereo, 1024 samples) of a track of Opus or AAC.
-pub struct ToAac(Bridge);
-
-impl ToOpus {
-    /// A bridge to Opus of about `bits_per_second`, 6000 to 510 000; see [`OPUS_BITRATE`].
-    ///
-    /// # Errors
-    /// [`Error::Encoder`] for another bitrate.
-    pub fn new(bits_per_second: u32) -> Result<Self, Error> {
-        let encoder = OpusEncoder::new(bits_per_second).map_err(|cause| Error::Encoder {
-            codec: Codec::Opus,
-            cause,
-        })?;
-        Ok(Self(Bridge::new(Box::new(encoder))))
-    }
-
-    /// What the frames that come out are decoded with; the same for all of them.
-    pub fn config(&self) -> &Arc<Config> {
-        self.0.encoder.config()
-    }
-
-    /// Takes the next unit of the track and gives the frames that became whole with it.
-    ///
-    /// A frame's time is when the first sample decoded from it is heard on the source's
-    /// timeline, every delay accounted for: a player that plays each frame at its time is in
-    /// sync. The first one begins a few milliseconds before the source's first unit, at a
-    /// negative time where that is at zero. Times of consecutive frames are exactly a frame
-    /// apart, except where the source jumps by more than 200 ms: output goes on at the new time,
-    /// which may lie before the old one.
-    ///
-    /// # Errors
-    /// [`Error::NotSound`] and [`Error::Unsupported`] for what cannot be decoded,
-    /// [`Error::Corrupt`] once for every 50 corrupt units in a row, [`Error::Encoder`];
-    /// after all of these the bridge goes on. [`Error::Panicked`] and [`Error::Ended`] end it.
-    pub fn push(&mut self, frame: &Frame) -> Result<Vec<Frame>, Error> {
-        self.0.push(frame)
-    }
-
-    /// Gives what is still inside, filled up with silence. The next unit begins anew.
-    ///
-    /// # Errors
-    /// As [`Self::push`], of the encoder.
-    pub fn finish(&mut self) -> Result<Vec<Frame>, Error> {
-        self.0.finish()
-    }
-
-    /// What it did so far.
-    pub fn stats(&self) -> Stats {
-        self.0.stats()
-    }
-}
-
-impl ToAac {
-    /// A bridge to AAC-LC of about `bits_per_second`, 16 000 to 512 000; see [`AAC_BITRATE`].
-    ///
-    /// # Errors
-    /// [`Error::Encoder`] for another bitrate.
-    pub fn new(bits_per_second: u32) -> Result<Self, Error> {
-        let encoder = AacEncoder::new(bits_per_second).map_err(|cause| Error::Encoder {
-            codec: Codec::Aac,
-            cause,
-        })?;
-        Ok(Self(Bridge::new(Box::new(encoder))))
-    }
-
-    /// What the frames that come out are decoded with; the same for all of them.
-    pub fn config(&self) -> &Arc<Config> {
-        self.0.encoder.config()
-    }
-
-    /// Takes the next unit of the track and gives the frames that became whole with it; as
-    /// [`ToOpus::push`].
-    ///
-    /// # Errors
-    /// As [`ToOpus::push`].
-    pub fn push(&mut self, frame: &Frame) -> Result<Vec<Frame>, Error> {
-        self.0.push(frame)
-    }
-
-    /// Gives what is still inside, filled up with silence. The next unit begins anew.
-    ///
-    /// # Errors
-    /// As [`ToOpus::push`], of the encoder.
-    pub fn finish(&mut self) -> Result<Vec<Frame>, Error> {
-        self.0.finish()
-    }
-
-    /// What it did so far.
-    pub fn stats(&self) -> Stats {
-        self.0.stats()
-    }
-}
-
 /// The decoder in use.
 struct Source {
     config: Arc<Config>,
     decoder: Box<dyn Decoder>,
 }
 
-/// What both bridges are.
-struct Bridge {
+/// The way from one codec to another.
+pub(super) struct Bridge {
     encoder: Box<dyn Encoder>,
     source: Option<Source>,
     timeline: Timeline,
@@ -164,11 +61,16 @@ struct Bridge {
     skip: usize,
     corrupt_in_row: u32,
     stats: Stats,
+    /// Frames made by a call that then failed, for the next one: losing them would tear a hole
+    /// into the output. What fails makes at most what fills 200 ms before it does.
+    kept: Vec<Frame>,
+    /// Memory for the next unit's sound.
+    spare: Stereo,
     ended: bool,
 }
 
 impl Bridge {
-    fn new(encoder: Box<dyn Encoder>) -> Self {
+    pub(super) fn new(encoder: Box<dyn Encoder>) -> Self {
         Self {
             encoder,
             source: None,
@@ -185,26 +87,33 @@ impl Bridge {
             skip: 0,
             corrupt_in_row: 0,
             stats: Stats::default(),
+            kept: Vec::new(),
+            spare: Stereo::default(),
             ended: false,
         }
     }
 
-    fn stats(&self) -> Stats {
+    pub(super) fn config(&self) -> &Arc<Config> {
+        self.encoder.config()
+    }
+
+    pub(super) fn stats(&self) -> Stats {
         Stats {
             correction_ppm: self.timeline.correction_ppm(),
             ..self.stats
         }
     }
 
-    fn push(&mut self, frame: &Frame) -> Result<Vec<Frame>, Error> {
+    pub(super) fn push(&mut self, frame: &Frame) -> Result<Vec<Frame>, Error> {
         self.guarded(|bridge, out| bridge.take(frame, out))
     }
 
-    fn finish(&mut self) -> Result<Vec<Frame>, Error> {
+    pub(super) fn finish(&mut self) -> Result<Vec<Frame>, Error> {
         self.guarded(|bridge, out| {
             let drained = bridge.drain(out);
             bridge.timeline = Timeline::new(RATE);
-            drained
+            bridge.resampler = None;
+            drained.map(|_| ())
         })
     }
 
@@ -215,9 +124,13 @@ impl Bridge {
         if self.ended {
             return Err(Error::Ended);
         }
-        let mut out = Vec::new();
+        let mut out = std::mem::take(&mut self.kept);
         match guarded(|| work(self, &mut out)) {
-            Ok(done) => done.map(|()| out),
+            Ok(Ok(())) => Ok(out),
+            Ok(Err(error)) => {
+                self.kept = out;
+                Err(error)
+            }
             Err(panicked) => {
                 self.ended = true;
                 Err(panicked)
@@ -253,13 +166,16 @@ impl Bridge {
             }
             Placement::Follow | Placement::Missing(_) => self.change_rate(rate)?,
         }
-        if sound.is_empty() {
-            return Ok(());
-        }
-        if std::mem::take(&mut self.rough) {
-            self.seam.join(&mut sound);
-        }
-        self.deliver(&sound, out)
+        let delivered = if sound.is_empty() {
+            Ok(())
+        } else {
+            if std::mem::take(&mut self.rough) {
+                self.seam.join(&mut sound);
+            }
+            self.deliver(&sound, out)
+        };
+        self.spare = sound;
+        delivered
     }
 
     /// Makes sure that the decoder is that of `config`.
@@ -284,7 +200,7 @@ impl Bridge {
         let Some(source) = &mut self.source else {
             return Ok(None);
         };
-        let mut sound = Stereo::default();
+        let mut sound = std::mem::take(&mut self.spare);
         let decoded = source
             .decoder
             .decode(&frame.data, &mut sound)
@@ -351,13 +267,23 @@ impl Bridge {
 
     /// Begins output at the timeline's new place, after the rest of what was heard before.
     fn begin(&mut self, rate: u32, out: &mut Vec<Frame>) -> Result<(), Error> {
-        if self.resampler.is_some() {
-            self.drain(out)?;
+        let old = if self.resampler.is_some() {
             self.stats.restarts += 1;
             self.rough = true;
-        }
+            self.drain(out)?
+        } else {
+            None
+        };
         self.timeline.set_rate(rate);
-        let resampler = Resampler::new(rate).map_err(|cause| self.encoder_error(cause))?;
+        // To set a filter up takes a millisecond, which a source that jumps all the time is not
+        // to have for each unit.
+        let resampler = match old.filter(|old| old.rate() == rate) {
+            Some(mut old) => {
+                old.reset();
+                old
+            }
+            None => Resampler::new(rate).map_err(|cause| self.encoder_error(cause))?,
+        };
         let (tick, after) = self.timeline.next();
         let delay = (resampler.delay() * self.timeline.ratio() - after).round();
         self.resampler = Some(resampler);
@@ -408,10 +334,11 @@ impl Bridge {
         pushed.map_err(|cause| self.encoder_error(cause))
     }
 
-    /// Encodes everything that is still inside and forgets what was heard.
-    fn drain(&mut self, out: &mut Vec<Frame>) -> Result<(), Error> {
+    /// Encodes everything that is still inside and forgets what was heard; gives the resampler,
+    /// which is to be reset before it is used again.
+    fn drain(&mut self, out: &mut Vec<Frame>) -> Result<Option<Resampler>, Error> {
         if self.resampler.is_none() {
-            return Ok(());
+            return Ok(None);
         }
         self.flush_resampler()?;
         let unit = self.encoder.unit_len();
@@ -420,10 +347,9 @@ impl Bridge {
         self.queue.right.resize(length, 0.0);
         let encoded = self.encode(out);
         self.queue.clear();
-        self.resampler = None;
         self.seam = Seam::default();
         self.skip = 0;
-        encoded
+        encoded.map(|()| self.resampler.take())
     }
 
     /// Sends `sound`, which is heard where the last ended, on its way.
@@ -491,10 +417,4 @@ impl Bridge {
 /// How long `samples` samples at `rate` are.
 fn duration(samples: usize, rate: u32) -> Duration {
     Duration::from_nanos(samples as u64 * 1_000_000_000 / u64::from(rate.max(1)))
-}
-
-/// A bridge to `encoder`, for tests of what a broken one does.
-#[cfg(test)]
-pub(super) fn with_encoder(encoder: Box<dyn Encoder>) -> ToOpus {
-    ToOpus(Bridge::new(encoder))
 }

@@ -19,17 +19,21 @@ mod opus;
 mod resampler;
 mod seam;
 mod timeline;
+mod to_aac;
+mod to_opus;
 
 #[cfg(test)]
 mod tests;
 
 pub use aac::{AacDecoder, AacEncoder};
-pub use bridge::{AAC_BITRATE, OPUS_BITRATE, Stats, ToAac, ToOpus};
+pub use bridge::Stats;
 pub use decoder::{Decoder, Stereo, decoder_for};
 pub use downmix::Speaker;
 pub use encoder::Encoder;
 pub use error::{Error, Fault};
 pub use opus::{OpusDecoder, OpusEncoder};
+pub use to_aac::{AAC_BITRATE, ToAac};
+pub use to_opus::{OPUS_BITRATE, ToOpus};
 
 /// The rate of everything that is encoded, in hertz: Opus knows no other on the wire.
 pub const RATE: u32 = 48_000;

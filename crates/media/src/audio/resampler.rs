@@ -16,9 +16,12 @@ pub(super) const RATES: std::ops::RangeInclusive<u32> = 7_350..=96_000;
 /// Input samples taken at once; sets the memory of the library's buffer, not the latency.
 const BLOCK: usize = 2048;
 
-/// Taps of the filter. Double would keep what is above 20 kHz of 44.1 kHz, which Opus drops
-/// anyway, at nearly double the time; half would lose what is above 18 kHz.
-const TAPS: usize = 128;
+/// Taps of the filter for sound of `rate` hertz: enough to keep what Opus keeps, up to 20 kHz.
+/// Each doubling doubles the time and halves the distance to half the rate that is lost; below
+/// 48 kHz there is less to lose from.
+fn taps(rate: u32) -> usize {
+    if rate < RATE { 96 } else { 64 }
+}
 
 /// Positions between two samples for which the filter is stored; between two of them it is
 /// interpolated linearly, which leaves noise below -90 dB.
@@ -27,12 +30,22 @@ const POSITIONS: usize = 256;
 /// The widest departure from the first ratio.
 const MAX_RELATIVE: f64 = 1.01;
 
+/// Input samples that are kept to set up the filter in the middle of sound; more than it has taps.
+const HISTORY: usize = 128;
+
 /// A stereo resampler to [`RATE`].
 pub(super) struct Resampler {
-    library: Async<f32>,
     rate: u32,
     ratio: f64,
-    output: Vec<Vec<f32>>,
+    path: Path,
+}
+
+enum Path {
+    /// The rate is right and nothing is to be corrected, as with most sources: sound is only
+    /// delayed, by as much as the filter would.
+    Straight(Straight),
+    /// The way of everything else. Who once needed it keeps it.
+    Filter(Box<Filter>),
 }
 
 impl Resampler {
@@ -45,25 +58,15 @@ impl Resampler {
                 RATES.end()
             )));
         }
-        let parameters = SincInterpolationParameters::new(TAPS, WindowFunction::Blackman2)
-            .oversampling_factor(POSITIONS)
-            .interpolation(SincInterpolationType::Linear);
-        let ratio = f64::from(RATE) / f64::from(rate);
-        let library = Async::new_sinc(
-            ratio,
-            MAX_RELATIVE,
-            &parameters,
-            BLOCK,
-            2,
-            FixedAsync::Input,
-        )
-        .map_err(Fault::new)?;
-        let output = vec![vec![0.0; library.output_frames_max()]; 2];
+        let path = if rate == RATE {
+            Path::Straight(Straight::new())
+        } else {
+            Path::Filter(Box::new(Filter::new(rate)?))
+        };
         Ok(Self {
-            library,
             rate,
-            ratio,
-            output,
+            ratio: nominal(rate),
+            path,
         })
     }
 
@@ -75,7 +78,7 @@ impl Resampler {
     /// Input samples by which its output trails: the first sample that it gives stands for a
     /// moment this long before the first that it takes.
     pub(super) fn delay(&self) -> f64 {
-        TAPS as f64 / 2.0 - f64::from(self.rate) / f64::from(RATE)
+        delay(self.rate)
     }
 
     /// Sets the number of output samples for one of input; outside one percent of the nominal
@@ -85,15 +88,113 @@ impl Resampler {
             return Ok(());
         }
         self.ratio = ratio;
-        let nominal = f64::from(RATE) / f64::from(self.rate);
-        let relative = (ratio / nominal).clamp(1.0 / MAX_RELATIVE, MAX_RELATIVE);
+        if let Path::Straight(straight) = &self.path {
+            let mut filter = Box::new(Filter::new(self.rate)?);
+            // What it makes of the past was heard already.
+            filter.skip = HISTORY;
+            let [left, right] = &straight.history;
+            filter.push([left, right], &mut Vec::new(), &mut Vec::new())?;
+            self.path = Path::Filter(filter);
+        }
+        match &mut self.path {
+            Path::Filter(filter) => filter.set_relative(ratio / nominal(self.rate)),
+            Path::Straight(_) => Ok(()),
+        }
+    }
+
+    /// Forgets every sample and goes back to the nominal ratio.
+    pub(super) fn reset(&mut self) {
+        self.ratio = nominal(self.rate);
+        match &mut self.path {
+            Path::Straight(straight) => *straight = Straight::new(),
+            Path::Filter(filter) => {
+                filter.library.reset();
+                filter.skip = 0;
+            }
+        }
+    }
+
+    /// Takes samples, two channels of equal length, and appends what comes of them.
+    pub(super) fn push(
+        &mut self,
+        input: [&[f32]; 2],
+        left: &mut Vec<f32>,
+        right: &mut Vec<f32>,
+    ) -> Result<(), Fault> {
+        match &mut self.path {
+            Path::Straight(straight) => {
+                straight.push(input, [left, right]);
+                Ok(())
+            }
+            Path::Filter(filter) => filter.push(input, left, right),
+        }
+    }
+}
+
+fn nominal(rate: u32) -> f64 {
+    f64::from(RATE) / f64::from(rate)
+}
+
+fn delay(rate: u32) -> f64 {
+    taps(rate) as f64 / 2.0 - f64::from(rate) / f64::from(RATE)
+}
+
+/// A delay by as much as the filter has at [`RATE`].
+struct Straight {
+    /// The last [`HISTORY`] samples of each channel, silence before the first.
+    history: [Vec<f32>; 2],
+}
+
+impl Straight {
+    fn new() -> Self {
+        Self {
+            history: [vec![0.0; HISTORY], vec![0.0; HISTORY]],
+        }
+    }
+
+    fn push(&mut self, input: [&[f32]; 2], output: [&mut Vec<f32>; 2]) {
+        // Whole at this rate.
+        let from = HISTORY - delay(RATE) as usize;
+        for ((history, input), output) in self.history.iter_mut().zip(input).zip(output) {
+            history.extend_from_slice(input);
+            output.extend(history.iter().skip(from).take(input.len()));
+            history.drain(..input.len());
+        }
+    }
+}
+
+/// The library's filter.
+struct Filter {
+    library: Async<f32>,
+    output: Vec<Vec<f32>>,
+    /// Samples to drop of what it gives next.
+    skip: usize,
+}
+
+impl Filter {
+    fn new(rate: u32) -> Result<Self, Fault> {
+        let parameters = SincInterpolationParameters::new(taps(rate), WindowFunction::Blackman2)
+            .oversampling_factor(POSITIONS)
+            .interpolation(SincInterpolationType::Linear);
+        let fixed = FixedAsync::Input;
+        let library = Async::new_sinc(nominal(rate), MAX_RELATIVE, &parameters, BLOCK, 2, fixed)
+            .map_err(Fault::new)?;
+        let output = vec![vec![0.0; library.output_frames_max()]; 2];
+        Ok(Self {
+            library,
+            output,
+            skip: 0,
+        })
+    }
+
+    fn set_relative(&mut self, relative: f64) -> Result<(), Fault> {
+        let relative = relative.clamp(1.0 / MAX_RELATIVE, MAX_RELATIVE);
         self.library
             .set_resample_ratio_relative(relative, false)
             .map_err(Fault::new)
     }
 
-    /// Takes samples, two channels of equal length, and appends what comes of them.
-    pub(super) fn push(
+    fn push(
         &mut self,
         input: [&[f32]; 2],
         left: &mut Vec<f32>,
@@ -111,8 +212,10 @@ impl Resampler {
                 .library
                 .process_into_buffer(&from, &mut to, None)
                 .map_err(Fault::new)?;
+            let skipped = self.skip.min(made);
+            self.skip -= skipped;
             for (channel, all) in self.output.iter().zip([&mut *left, &mut *right]) {
-                all.extend(channel.iter().take(made));
+                all.extend(channel.iter().take(made).skip(skipped));
             }
         }
         Ok(())
@@ -187,6 +290,53 @@ mod tests {
         }
         assert!(left.len().abs_diff(48_048) <= 66, "{}", left.len());
         resampler.set_ratio(5.0).expect("brought within bounds");
+    }
+
+    #[test]
+    fn the_filter_takes_over_in_the_middle_of_a_tone() {
+        let tone: Vec<f32> = (0..20_000).map(|at| (at as f32 * 0.13).sin()).collect();
+        for block in [960, 1_024, 31] {
+            let mut resampler = Resampler::new(48_000).expect("a rate of AAC");
+            let (mut left, mut right) = (Vec::new(), Vec::new());
+            for (at, part) in tone.chunks(block).enumerate() {
+                if at * block > 9_000 {
+                    resampler.set_ratio(1.0 + 1e-9).expect("within one percent");
+                }
+                resampler
+                    .push([part, part], &mut left, &mut right)
+                    .expect("a block of samples");
+            }
+            assert!(matches!(resampler.path, Path::Filter(_)));
+            assert!(left.len().abs_diff(tone.len()) <= 2, "{}", left.len());
+            let worst = left.iter().skip(31).zip(&tone).map(|(a, b)| (a - b).abs());
+            assert!(worst.fold(0.0, f32::max) < 0.002, "{block}");
+        }
+    }
+
+    #[test]
+    fn a_reset_one_is_as_new() {
+        let tone: Vec<f32> = (0..3_000).map(|at| (at as f32 * 0.13).sin()).collect();
+        for rate in [44_100, 48_000] {
+            let mut resampler = Resampler::new(rate).expect("a rate of AAC");
+            let (mut first, mut second, mut other) = (Vec::new(), Vec::new(), Vec::new());
+            resampler
+                .push([&tone, &tone], &mut first, &mut other)
+                .expect("samples");
+            resampler
+                .set_ratio(nominal(rate) * 1.0005)
+                .expect("within one percent");
+            resampler
+                .push([&tone, &tone], &mut other, &mut Vec::new())
+                .expect("samples");
+            resampler.reset();
+            resampler
+                .push([&tone, &tone], &mut second, &mut other)
+                .expect("samples");
+            // The filter waits for two samples more than it needs.
+            assert!(first.len().abs_diff(second.len()) <= 2, "{rate}");
+            let worst = first.iter().zip(&second).map(|(a, b)| (a - b).abs());
+            assert!(worst.fold(0.0, f32::max) < 0.01, "{rate}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ const NAL_IDR: u8 = 5;
 const NAL_SEI: u8 = 6;
 const NAL_SPS: u8 = 7;
 const NAL_PPS: u8 = 8;
+const NAL_DELIMITER: u8 = 9;
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
 
@@ -105,8 +106,8 @@ fn note(info: &mut PayloadInfo, nal: &[u8], start: bool) {
                 info.size = Some(sps.size);
             }
         }
-        // Both stand before the slices of their picture only.
-        NAL_PPS | NAL_SEI => info.frame_start = true,
+        // These stand before the slices of their picture only.
+        NAL_PPS | NAL_SEI | NAL_DELIMITER => info.frame_start = true,
         // Each further slice of the picture begins with a macroblock other than the first.
         NAL_IDR if slice(nal).is_none_or(|(first_mb, _)| first_mb == 0) => {
             info.keyframe_start = true;
@@ -354,6 +355,14 @@ mod tests {
         // slice type 5 = P ("00110").
         let p = [0x41, 0b1001_1000, 0xff];
         assert!(!inspect(&p).reordered);
+    }
+
+    #[test]
+    fn delimiters_and_messages_open_a_frame() {
+        for nal in [[0x09, 0xf0, 0x00], [0x06, 0x05, 0x01]] {
+            assert!(inspect(&nal).frame_start);
+            assert!(!inspect(&nal).keyframe_start);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::Config;
 const NAL_VPS: u8 = 32;
 const NAL_SPS: u8 = 33;
 const NAL_PPS: u8 = 34;
+const NAL_DELIMITER: u8 = 35;
 const NAL_PREFIX_SEI: u8 = 39;
 const AGGREGATE: u8 = 48;
 const FRAGMENT: u8 = 49;
@@ -56,8 +57,8 @@ fn note(info: &mut PayloadInfo, nal_type: u8, body: &[u8]) {
                 info.size = size(body).or(info.size);
             }
         }
-        // Both stand before the slices of their picture only.
-        NAL_PPS | NAL_PREFIX_SEI => info.frame_start = true,
+        // These stand before the slices of their picture only.
+        NAL_PPS | NAL_DELIMITER | NAL_PREFIX_SEI => info.frame_start = true,
         // The first bit of a slice header tells the picture's first slice.
         0..=31 => {
             let first_slice = body.first().is_some_and(|byte| byte & 0x80 != 0);
@@ -231,6 +232,15 @@ mod tests {
         assert!(!inspect(&[0x62, 0x01, 0x13, 0x80, 0x00]).keyframe_start);
         let trail = inspect(&[0x02, 0x01, 0x80, 0x00]);
         assert!(trail.frame_start && !trail.keyframe_start);
+    }
+
+    #[test]
+    fn delimiters_and_messages_open_a_frame() {
+        for nal in [[0x46, 0x01, 0x50], [0x4e, 0x01, 0x05]] {
+            assert!(inspect(&nal).frame_start);
+            assert!(!inspect(&nal).keyframe_start);
+        }
+        assert!(!inspect(&[0x50, 0x01, 0x05]).frame_start);
     }
 
     #[test]

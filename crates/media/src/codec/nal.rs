@@ -89,7 +89,7 @@ impl<'a> Iterator for AnnexB<'a> {
 }
 
 /// Position of the next 00 00 01 at or behind `from`.
-fn start_code(data: &[u8], from: usize) -> Option<usize> {
+pub(crate) fn start_code(data: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     loop {
         match data.get(at..at + 3)? {

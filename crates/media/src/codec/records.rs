@@ -249,8 +249,13 @@ pub fn av1(record: &[u8]) -> Result<Config, RecordError> {
         .find(|obu| av1::sequence_header(obu).is_some())
         .filter(|obu| obu.len() <= MAX_SEQUENCE_HEADER)
         .ok_or(RecordError::SequenceHeader)?;
+    // The last OBU of a record may lack its size field.
+    let mut sized = Vec::with_capacity(sequence_header.len() + 2);
+    av1::Obu::parse(sequence_header)
+        .ok_or(RecordError::SequenceHeader)?
+        .write(&mut sized);
     Ok(Config::Av1 {
-        sequence_header: sequence_header.to_vec(),
+        sequence_header: sized,
     })
 }
 
@@ -418,6 +423,19 @@ pub fn size(config: &Config) -> Option<(u32, u32)> {
         Config::H265 { sps, .. } => Some(h265::sps(sps.last()?)?.size),
         Config::Av1 { sequence_header } => Some(av1::sequence_header(sequence_header)?.size),
         Config::Vp8 | Config::Vp9 { .. } | Config::Aac { .. } | Config::Opus { .. } => None,
+    }
+}
+
+/// `profile-level-id` of H.264 (RFC 6184, 8.1), 24 bits, as [`crate::Format`] has it.
+pub fn profile_level_id(config: &Config) -> Option<u32> {
+    match config {
+        Config::H264 { sps, .. } => Some(h264::sps(sps.last()?)?.profile_level_id()),
+        Config::H265 { .. }
+        | Config::Av1 { .. }
+        | Config::Vp8
+        | Config::Vp9 { .. }
+        | Config::Aac { .. }
+        | Config::Opus { .. } => None,
     }
 }
 

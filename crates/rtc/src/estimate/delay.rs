@@ -41,6 +41,16 @@ impl Delay {
         self.queue = latest.abs_diff(floor);
     }
 
+    /// When a packet arrives that leaves at `departure` and waits as long as the latest ones did.
+    pub(super) fn arrival(&self, departure: Micros) -> Option<i64> {
+        let floor = self.former.into_iter().chain(self.least).min()?;
+        Some(
+            floor
+                .saturating_add_unsigned(departure)
+                .saturating_add_unsigned(self.queue),
+        )
+    }
+
     /// How long a packet waits now.
     pub(super) fn queue(&self) -> Micros {
         self.queue

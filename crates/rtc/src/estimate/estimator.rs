@@ -22,6 +22,9 @@ const FADE_EVERY: Micros = SECOND;
 /// A 250 us unit of feedback, and how many of them a 64 ms unit of its reference time has.
 const TICK: i64 = 250;
 const TICKS_PER_REFERENCE: i64 = 256;
+/// A clock that has come so far (two thousand years) lies; it begins anew, or its microseconds
+/// would leave 64 bits.
+const REFERENCE_LIMIT: i64 = 1 << 40;
 
 /// Estimates what one receiver's path carries.
 ///
@@ -43,6 +46,8 @@ pub(crate) struct Estimator {
     prober: Prober,
     /// What the receiver allows.
     cap: Option<u64>,
+    /// The number after the newest packet reported on.
+    reached: u64,
     /// The receiver's clock as last seen, in 64 ms, unwrapped.
     reference: Option<i64>,
     /// When silence is next held against the estimate; `None` while nothing is to be heard.
@@ -66,6 +71,7 @@ impl Estimator {
             rate: Rate::new(start),
             prober: Prober::new(),
             cap: None,
+            reached: 0,
             reference: None,
             silent_at: None,
             heard: false,
@@ -108,6 +114,7 @@ impl Estimator {
         self.heard = true;
         self.silent_at = None;
         let reference = self.reference(feedback.reference);
+        self.skipped(base, now);
         feedback.each(|report| match report {
             Report::Arrived { position, ticks } => {
                 let arrival = (reference * TICKS_PER_REFERENCE + ticks) * TICK;
@@ -118,7 +125,10 @@ impl Estimator {
             }
         });
         self.delay.end(now);
-        self.update(base + u64::from(feedback.count), now);
+        self.reached = self
+            .reached
+            .max((base + u64::from(feedback.count)).min(self.history.next()));
+        self.update(now);
         Ok(())
     }
 
@@ -171,7 +181,9 @@ impl Estimator {
         let Some(packet) = self.history.arrived(number, now) else {
             return;
         };
-        self.arriving.add(arrival, packet.bytes);
+        if !packet.was_assumed {
+            self.arriving.add(arrival, packet.bytes);
+        }
         self.delay.add(packet.departure, arrival);
         if self.prober.has(number) {
             // A probe fills the path on purpose: its queue and its losses are its own measure.
@@ -188,22 +200,40 @@ impl Estimator {
 
     fn missing(&mut self, first: u64, count: u64) {
         for number in self.history.remembered(first, count) {
-            if self.history.missing(number) && !self.prober.has(number) {
+            if let Some(bytes) = self.history.missing(number)
+                && !self.prober.missing(number, bytes)
+            {
                 self.loss.missing();
             }
         }
     }
 
-    /// Moves the estimate after feedback that ends before the packet `reached`.
-    fn update(&mut self, reached: u64, now: Micros) {
-        let verdict = self.loss.judge(now, self.rate.round_trip());
+    /// Feedback that starts at `base` follows feedback that was lost. What that would have
+    /// reported on is taken for delivered: a hole in what arrives would look like congestion.
+    fn skipped(&mut self, base: u64, now: Micros) {
+        let count = base.saturating_sub(self.reached);
+        for number in self.history.remembered(self.reached, count) {
+            if let Some(packet) = self.history.assumed(number, now)
+                && let Some(arrival) = self.delay.arrival(packet.departure)
+            {
+                self.arriving.add(arrival, packet.bytes);
+            }
+        }
+    }
+
+    /// Moves the estimate after feedback.
+    fn update(&mut self, now: Micros) {
+        let queued = self.delay.queue() > LOSSY_QUEUE;
+        let verdict = self.loss.judge(now, self.rate.round_trip(), queued);
         let recent = self
             .arriving
             .recent()
             .unwrap_or_else(|| self.rate.estimate());
         let steady = self.arriving.steady().unwrap_or(0);
         let sending = self.sending.steady().unwrap_or(0);
-        match self.prober.judge(reached, now) {
+        // A pause counts as little to send too, such as the one after a large frame.
+        let least = self.sending.recent().unwrap_or(0).min(sending);
+        match self.prober.judge(self.reached, now) {
             Some(Outcome::Proven(rate)) => self.rate.prove(rate, now),
             Some(Outcome::Filled(rate)) => self.rate.fill(rate, recent, now),
             Some(Outcome::Unknown) => {}
@@ -213,7 +243,7 @@ impl Estimator {
                     usage: self.trend.usage(),
                     steady,
                     recent,
-                    limited: (sending as f64) < self.rate.estimate() as f64 * LIMITED,
+                    limited: (least as f64) < self.rate.estimate() as f64 * LIMITED,
                     queue: self.delay.queue(),
                     may_grow: verdict == Verdict::Grow,
                 };
@@ -237,11 +267,11 @@ impl Estimator {
     /// Unwraps the receiver's 24-bit clock.
     fn reference(&mut self, reference: u32) -> i64 {
         let unwrapped = match self.reference {
-            None => i64::from(reference),
-            Some(last) => {
+            Some(last) if last.abs() < REFERENCE_LIMIT => {
                 let ahead = reference.wrapping_sub(last as u32) << 8;
                 last + i64::from(ahead.cast_signed() >> 8)
             }
+            Some(_) | None => i64::from(reference),
         };
         self.reference = Some(unwrapped);
         unwrapped
@@ -252,9 +282,45 @@ impl Estimator {
     }
 }
 
+/// Losses while packets wait longer than this come from a full queue.
+const LOSSY_QUEUE: Micros = 50 * MILLISECOND;
 /// No probe begins while packets wait longer than this: it would only measure that queue.
 const PROBE_QUEUE: Micros = 50 * MILLISECOND;
 
 fn micros(duration: Duration) -> Micros {
     duration.as_secs().saturating_mul(SECOND) + u64::from(duration.subsec_micros())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_receivers_clock_is_unwrapped_and_never_overflows() {
+        let now = super::super::tests::start();
+        let mut estimator = Estimator::new(1_000_000, now);
+        assert_eq!(estimator.reference(0xff_fff0), 0xff_fff0);
+        assert_eq!(estimator.reference(0x00_0010), 0x100_0010);
+        assert_eq!(estimator.reference(0xff_fff8), 0xff_fff8);
+        for far in [
+            i64::MAX,
+            i64::MIN + 1,
+            REFERENCE_LIMIT - 1,
+            1 - REFERENCE_LIMIT,
+        ] {
+            estimator.reference = Some(far);
+            for step in 1..4_u8 {
+                let number = estimator.sent(1200, now);
+                let [high, low] = number.to_be_bytes();
+                let body = [high, low, 0, 1, step * 0x50, 0, 0, 0, 0x20, 1, 4, 0];
+                assert_eq!(estimator.feedback(&body, now), Ok(()));
+            }
+        }
+    }
+
+    #[test]
+    fn an_estimator_is_small() {
+        // Hundreds live on each core, besides 16 KB of history each.
+        assert!(size_of::<Estimator>() < 1_200, "{}", size_of::<Estimator>());
+    }
 }

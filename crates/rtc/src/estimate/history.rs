@@ -30,6 +30,8 @@ struct Record {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Unknown,
+    /// Feedback was silent on it, so it was counted as delivered.
+    Assumed,
     Missing,
     Arrived,
 }
@@ -43,6 +45,8 @@ pub(super) struct Delivered {
     pub(super) bytes: u32,
     /// Earlier feedback reported it missing.
     pub(super) was_missing: bool,
+    /// It was counted as delivered before.
+    pub(super) was_assumed: bool,
 }
 
 impl History {
@@ -90,24 +94,28 @@ impl History {
         if record.fate == Fate::Arrived {
             return None;
         }
-        let was_missing = record.fate == Fate::Missing;
-        record.fate = Fate::Arrived;
-        let age = ((now >> UNIT_BITS) as u32).wrapping_sub(record.departure);
-        Some(Delivered {
-            departure: (now >> UNIT_BITS).saturating_sub(u64::from(age)) << UNIT_BITS,
-            bytes: u32::from(record.bytes),
-            was_missing,
-        })
+        let former = std::mem::replace(&mut record.fate, Fate::Arrived);
+        Some(record.delivered(former, now))
     }
 
-    /// Marks a packet as missing; true where that is news.
-    pub(super) fn missing(&mut self, number: u64) -> bool {
-        match self.record(number) {
-            Some(record) if record.fate == Fate::Unknown => {
+    /// Marks a packet on which feedback was silent; `None` where its fate is known.
+    pub(super) fn assumed(&mut self, number: u64, now: Micros) -> Option<Delivered> {
+        let record = self
+            .record(number)
+            .filter(|record| record.fate == Fate::Unknown)?;
+        record.fate = Fate::Assumed;
+        Some(record.delivered(Fate::Unknown, now))
+    }
+
+    /// Marks a packet as missing; gives its size where that is news.
+    pub(super) fn missing(&mut self, number: u64) -> Option<u32> {
+        let record = self.record(number)?;
+        match record.fate {
+            Fate::Unknown | Fate::Assumed => {
                 record.fate = Fate::Missing;
-                true
+                Some(u32::from(record.bytes))
             }
-            _ => false,
+            Fate::Missing | Fate::Arrived => None,
         }
     }
 
@@ -116,6 +124,18 @@ impl History {
             return None;
         }
         self.ring.get_mut((number % CAPACITY) as usize)
+    }
+}
+
+impl Record {
+    fn delivered(self, former: Fate, now: Micros) -> Delivered {
+        let age = ((now >> UNIT_BITS) as u32).wrapping_sub(self.departure);
+        Delivered {
+            departure: (now >> UNIT_BITS).saturating_sub(u64::from(age)) << UNIT_BITS,
+            bytes: u32::from(self.bytes),
+            was_missing: former == Fate::Missing,
+            was_assumed: former == Fate::Assumed,
+        }
     }
 }
 
@@ -147,21 +167,30 @@ mod tests {
         assert_eq!(history.unwrap(0), None);
         assert_eq!(history.unwrap(65_535), None);
         assert!(history.remembered(0, 10).is_empty());
-        assert!(!history.missing(0));
+        assert!(history.missing(0).is_none());
     }
 
     #[test]
     fn a_missing_packet_may_turn_up() {
         let mut history = History::default();
         history.push(100, 0);
-        assert!(history.missing(0));
-        assert!(!history.missing(0));
+        assert_eq!(history.missing(0), Some(100));
+        assert_eq!(history.missing(0), None);
+        assert!(history.assumed(0, 500).is_none());
         assert!(
             history
                 .arrived(0, 500)
                 .is_some_and(|packet| packet.was_missing)
         );
-        assert!(!history.missing(0));
+        assert_eq!(history.missing(0), None);
+        history.push(70, 600);
+        assert!(history.assumed(1, 700).is_some());
+        assert!(history.assumed(1, 700).is_none());
+        assert!(
+            history
+                .arrived(1, 800)
+                .is_some_and(|packet| packet.was_assumed)
+        );
     }
 
     #[test]

@@ -60,7 +60,8 @@ impl Loss {
     }
 
     /// Judges after feedback. A fall is told once; the next needs new losses.
-    pub(super) fn judge(&mut self, now: Micros, round_trip: Micros) -> Verdict {
+    /// `queued`: packets wait on the path, so what is lost was dropped by a full queue.
+    pub(super) fn judge(&mut self, now: Micros, round_trip: Micros, queued: bool) -> Verdict {
         if now < self.quiet_until {
             // Losses of what left before the fall: they have been answered.
             (self.arrived, self.missing, self.window_began) = (0, 0, now);
@@ -90,6 +91,7 @@ impl Loss {
                 self.grew = true;
                 return Verdict::Grow;
             }
+            share if queued => share.max(MET),
             share if share > HARMFUL => share / 2.0,
             share if share > MET && self.grew => share,
             _ => return Verdict::Hold,
@@ -127,7 +129,7 @@ mod tests {
                         loss.arrived(false)
                     }
                 }
-                loss.judge(step * 100_000, 50_000)
+                loss.judge(step * 100_000, 50_000, false)
             })
             .collect()
     }
@@ -173,7 +175,7 @@ mod tests {
             for packet in 0..40 {
                 loss.arrived(packet < 10);
             }
-            assert_eq!(loss.judge(step * 300_000, 0), Verdict::Grow);
+            assert_eq!(loss.judge(step * 300_000, 0, true), Verdict::Grow);
         }
     }
 }

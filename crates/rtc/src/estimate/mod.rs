@@ -22,6 +22,7 @@
 mod delay;
 mod estimator;
 mod feedback;
+mod fuzz;
 mod groups;
 mod history;
 mod loss;
@@ -34,3 +35,8 @@ mod trend;
 mod tests;
 
 pub(crate) use estimator::Estimator;
+<<<<<<< HEAD
+=======
+pub(crate) use feedback::MalformedFeedback;
+pub use fuzz::fuzz_estimate;
+>>>>>>> main

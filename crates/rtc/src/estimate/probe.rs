@@ -32,9 +32,10 @@ const FULL: f64 = 0.9;
 const FULL_SHARE: f64 = 0.95;
 /// Arriving faster than this times how it left, a probe was held up and measured nothing.
 const TOO_FAST: f64 = 2.0;
-/// Fewer packets or a smaller share of the bytes measure nothing.
+/// Fewer packets measure nothing, nor does a probe of which less than this share was reported
+/// on, because feedback was lost.
 const PACKETS_LEAST: u32 = 4;
-const ARRIVED_LEAST: f64 = 0.5;
+const REPORTED_LEAST: f64 = 0.8;
 
 /// The wait after a probe that proved nothing, doubled each time up to the longer.
 const WAIT: Micros = 1_500 * MILLISECOND;
@@ -81,6 +82,7 @@ struct Probe {
 struct Measure {
     packets: u32,
     bytes: u64,
+    missing_bytes: u64,
     first_departure: Option<Micros>,
     last_departure: Micros,
     /// Bytes that left with the last departure: nothing is known of the time after it.
@@ -214,6 +216,17 @@ impl Prober {
         }
     }
 
+    /// A packet was reported missing; gives whether it belongs to the probe.
+    pub(super) fn missing(&mut self, number: u64, bytes: u32) -> bool {
+        match self.probe.as_mut().filter(|probe| probe.has(number)) {
+            Some(probe) => {
+                probe.measure.missing_bytes += u64::from(bytes);
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Judges the probe once feedback has reached its end (`reached`: the number after the newest
     /// packet reported on) or does not come.
     pub(super) fn judge(&mut self, reached: u64, now: Micros) -> Option<Outcome> {
@@ -281,7 +294,7 @@ impl Measure {
         let left = self.last_departure.saturating_sub(first_departure);
         let took = self.last_arrival.abs_diff(first_arrival);
         let measurable = self.packets >= PACKETS_LEAST
-            && self.bytes as f64 >= sent as f64 * ARRIVED_LEAST
+            && (self.bytes + self.missing_bytes) as f64 >= sent as f64 * REPORTED_LEAST
             && (MILLISECOND..SECOND).contains(&left)
             && (MILLISECOND..SECOND).contains(&took);
         if !measurable {
@@ -290,7 +303,7 @@ impl Measure {
         let leaving = (self.bytes - self.last_bytes) * 8 * SECOND / left;
         let arriving = (self.bytes - self.first_bytes) * 8 * SECOND / took;
         let (leaves, arrives) = (leaving as f64, arriving as f64);
-        let lossy = (self.bytes as f64) < sent as f64 * FULL;
+        let lossy = self.missing_bytes as f64 > sent as f64 * (1.0 - FULL);
         if arrives > leaves * TOO_FAST {
             Outcome::Unknown
         } else if arrives < leaves * FULL || lossy {

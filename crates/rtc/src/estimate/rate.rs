@@ -34,6 +34,11 @@ const QUEUE_HOLD: Micros = 75 * MILLISECOND;
 const QUEUE_CUT: Micros = 200 * MILLISECOND;
 /// by so many cuts in a row at most: a delay that resists them is the path's own.
 const QUEUE_CUTS: u8 = 3;
+/// So long after a fall what arrives without a queue is proven by that. Earlier it may be the
+/// queue that empties.
+const SETTLED: Micros = 2 * SECOND;
+/// This share of it, or a sender that follows the estimate would climb on its own unevenness.
+const PROVEN: f64 = 0.85;
 /// Added to the round trip for the time until a change is seen: the distance of feedback.
 const RESPONSE: Micros = 100 * MILLISECOND;
 /// The size of the packets by which the estimate grows near the path's rate.
@@ -132,7 +137,9 @@ impl Rate {
         match measures.usage {
             Usage::Over => {
                 self.holds = true;
-                if self.may_fall(measures.recent, now) {
+                // Who sends little fills no queue for long; a large frame fills it for a moment.
+                let own = measures.limited && measures.queue < QUEUE_HOLD;
+                if !own && self.may_fall(measures.recent, now) {
                     self.fall(measures, now);
                 }
                 Step::Fell
@@ -162,6 +169,10 @@ impl Rate {
             Usage::Normal => {
                 if measures.may_grow && measures.queue < QUEUE_HOLD {
                     self.grow(measures.steady, elapsed as f64 / SECOND as f64);
+                    if self.since_fall(now) > SETTLED {
+                        let proven = (measures.steady as f64 * PROVEN) as u64;
+                        self.set(self.estimate.max(proven));
+                    }
                 }
                 Step::Went
             }
@@ -323,6 +334,23 @@ mod tests {
     }
 
     #[test]
+    fn believes_what_arrives() {
+        let mut rate = Rate::new(300_000);
+        rate.update(CALM, 100_000);
+        assert_eq!(rate.estimate(), 850_000);
+        rate.update(
+            Measures {
+                usage: Usage::Over,
+                ..CALM
+            },
+            400_000,
+        );
+        rate.update(CALM, 500_000);
+        rate.update(CALM, 600_000);
+        assert!(rate.estimate() < 870_000, "{}", rate.estimate());
+    }
+
+    #[test]
     fn falls_below_what_arrives_once_per_response() {
         let mut rate = Rate::new(2_000_000);
         let over = Measures {
@@ -354,8 +382,17 @@ mod tests {
             usage: Usage::Over,
             limited: true,
             recent: 300_000,
+            queue: 90_000,
             ..CALM
         };
+        rate.update(
+            Measures {
+                queue: 40_000,
+                ..over
+            },
+            50_000,
+        );
+        assert_eq!(rate.estimate(), 5_000_000);
         rate.update(over, 100_000);
         assert_eq!(rate.estimate(), 3_500_000);
         rate.update(

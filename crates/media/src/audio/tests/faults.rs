@@ -64,6 +64,33 @@ fn a_source_that_stays_corrupt_is_reported_and_may_recover() {
 }
 
 #[test]
+fn frames_made_before_a_report_are_not_lost() {
+    for track in tracks() {
+        for mut bridge in Bridge::both() {
+            let mut out = Vec::new();
+            let unit = track[1].pts.0 - track[0].pts.0;
+            let mut late = 0;
+            for at in 0..80 {
+                let mut frame = track[at % 40].clone();
+                if (10..60).contains(&at) {
+                    frame.data = Arc::from([]);
+                }
+                // The unit that is reported comes after a hole of five, which is filled first.
+                if at == 59 {
+                    late = 5 * unit;
+                }
+                frame.pts = track[0].pts.shifted(unit * at as i64 + late);
+                match bridge.push(&frame) {
+                    Ok(frames) => out.extend(frames),
+                    Err(error) => assert_eq!(at, 59, "{error}"),
+                }
+            }
+            assert_even(&out, bridge.unit());
+        }
+    }
+}
+
+#[test]
 fn corrupt_from_the_first_unit_on_is_no_beginning() {
     for mut track in tracks() {
         for frame in &mut track[..5] {
@@ -162,7 +189,7 @@ fn a_panic_ends_one_bridge_and_is_told() {
         channels: 2,
         pre_skip: 0,
     });
-    let mut bridge = crate::audio::bridge::with_encoder(Box::new(Panics(config)));
+    let mut bridge = crate::audio::to_opus::with_encoder(Box::new(Panics(config)));
     let track = &tracks()[1];
     let first = track.iter().find_map(|frame| bridge.push(frame).err());
     assert_eq!(first, Some(Error::Panicked));

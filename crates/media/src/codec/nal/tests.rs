@@ -1,3 +1,5 @@
+//! Parameter sets and units as encoders write them, and what is cut short.
+
 use super::*;
 
 const SPS: [u8; 26] = [

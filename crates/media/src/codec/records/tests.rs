@@ -1,3 +1,5 @@
+//! Records as encoders write them, there and back, and what is cut short.
+
 use super::*;
 
 /// x264 High 1.3, 320x180, two B-frames.
@@ -79,6 +81,8 @@ fn an_av1_record_survives_the_way_there_and_back() {
     assert_eq!(write_av1(&config), Some(bytes));
     assert_eq!(size(&config), Some((320, 180)));
     assert_eq!(codecs(&config, None).as_deref(), Some("av01.0.00M.10"));
+    let unsized_header = av1(&hex("81004c0008000000043cfeccdaf94040"));
+    assert_eq!(unsized_header, Ok(config));
     let eight = av1(&hex("81000c000a0b000000043cfeccdaf90040")).expect("parses");
     assert_eq!(codecs(&eight, None).as_deref(), Some("av01.0.00M.08"));
 }

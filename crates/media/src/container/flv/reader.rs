@@ -16,6 +16,9 @@ use crate::{Codec, Config, Frame, Kind, MediaTime};
 pub const MAX_TRACKS: usize = 16;
 /// Longest `AudioSpecificConfig` that is kept. With a program config element it has some dozens.
 const MAX_ASC: usize = 256;
+/// Longest step between tags that is taken for one over the wrap at 2^31. Longer ones rather are
+/// a restart of the encoder's clock.
+const SHORT_STEP_MS: i32 = 60_000;
 
 /// What a tag held.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,12 +111,13 @@ impl Drops {
 /// Turns the tags of one publication into frames.
 ///
 /// Times are those of the tags: the first one's stands for itself, later ones are the nearest to
-/// their predecessor, so the wrap after 49.7 days does not show and a restart of the encoder's
+/// their predecessor, so the wrap after 24.9 or 49.7 days does not show and a restart of the encoder's
 /// clock does, as a step back.
 #[derive(Debug, Default)]
 pub struct TagReader {
     tracks: BTreeMap<Track, State>,
-    last_ms: Option<i64>,
+    /// The last timestamp as it came and as it was understood.
+    last: Option<(u32, i64)>,
     drops: Drops,
 }
 
@@ -177,21 +181,28 @@ impl TagReader {
     }
 
     fn extend(&mut self, timestamp: u32) -> i64 {
-        let ms = match self.last_ms {
+        let ms = match self.last {
             None => i64::from(timestamp),
-            Some(last) => {
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    clippy::cast_possible_wrap,
-                    reason = "the low 32 bits are compared in the ring of timestamps"
-                )]
-                let step = timestamp.wrapping_sub(last as u32) as i32;
-                last + i64::from(step)
-            }
+            Some((last, ms)) => ms + i64::from(step(last, timestamp)),
         };
-        self.last_ms = Some(ms);
+        self.last = Some((timestamp, ms));
         ms
+    }
+}
+
+/// From one timestamp to the next. RTMP's have 32 bits; FLV's are signed, so the widespread
+/// encoders go from 2^31 - 1 to 0. A step that is short in the smaller ring is such a one.
+fn step(last: u32, timestamp: u32) -> i32 {
+    let difference = timestamp.wrapping_sub(last);
+    #[expect(
+        clippy::cast_possible_wrap,
+        reason = "the upper half of the ring is the past"
+    )]
+    let (whole, signed) = (difference as i32, (difference << 1) as i32 / 2);
+    if signed.abs() < SHORT_STEP_MS {
+        signed
+    } else {
+        whole
     }
 }
 

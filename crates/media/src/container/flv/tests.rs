@@ -198,6 +198,27 @@ fn times_go_on_over_the_wrap_and_back_over_it() {
 }
 
 #[test]
+fn times_go_on_over_the_wrap_of_signed_timestamps_and_a_restart_shows() {
+    let mut reader = TagReader::new();
+    let mut times = Vec::new();
+    let half = 1_u32 << 31;
+    for timestamp in [half - 20, half - 3, 10, half - 1, 30, 5_000_000, 0] {
+        reader
+            .read(TagType::Audio, timestamp, &[0xaf, 0, 0x12, 0x10])
+            .expect("a tag");
+        for item in reader
+            .read(TagType::Audio, timestamp, &[0xaf, 1, 9])
+            .expect("a tag")
+        {
+            if let Item::Frame { frame, .. } = item {
+                times.push(frame.dts.0 / MS - i64::from(half));
+            }
+        }
+    }
+    assert_eq!(times, [-20, -3, 10, -1, 30, 5_000_000, 0]);
+}
+
+#[test]
 fn the_writer_wraps_and_the_reader_unwraps() {
     let config = Arc::new(config(Codec::Aac));
     let mut writer = TagWriter::with_origin(MediaTime::ZERO);

@@ -15,6 +15,8 @@ pub(super) enum Source {
     Estimate(u64),
     /// This, whatever the estimate says.
     Fixed(u64),
+    /// The highest of these rates that the estimate allows; the next one is wanted.
+    Layers(&'static [u64]),
 }
 
 /// The path.
@@ -55,7 +57,11 @@ pub(super) struct Run {
     pub(super) estimator: Estimator,
     pub(super) path: Path,
     pub(super) source: Source,
-    pub(super) current: Option<u64>,
+    /// Every so many frames one is a keyframe; 0 for none.
+    pub(super) keyframe_every: u64,
+    frames: u64,
+    pub(super) layer: u64,
+    pub(super) switches: u64,
     pub(super) wanted: u64,
     pub(super) now: u64,
     origin: Instant,
@@ -87,13 +93,20 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn new(start: u64, source: Source, path: Path, seed: u64) -> Self {
+<<<<<<< HEAD
         #[expect(clippy::disallowed_methods, reason = "a base for virtual time")]
         let origin = Instant::now();
+=======
+        let origin = super::start();
+>>>>>>> main
         Self {
             estimator: Estimator::new(start, origin),
             path,
             source,
-            current: None,
+            keyframe_every: 0,
+            frames: 0,
+            layer: 0,
+            switches: 0,
             wanted: 0,
             now: 0,
             origin,
@@ -181,16 +194,21 @@ impl Run {
         self.pad();
         if self.now >= self.next_frame {
             self.next_frame += 33_333;
-            let rate = match self.source {
-                Source::Estimate(most) => self.estimator.bitrate().min(most),
-                Source::Fixed(rate) => rate,
-            };
-            self.estimator
-                .set_wanted(self.current.unwrap_or(rate), self.wanted);
+            let rate = self.layer();
+            self.estimator.set_wanted(rate, self.wanted);
             // Frames differ in size, as encoders' do.
             self.frame_rest += rate as f64 / 8.0 / 30.0;
-            let size = self.frame_rest * (0.7 + 0.6 * self.random.f64());
+            self.frames += 1;
+            let key = self.keyframe_every > 0 && self.frames.is_multiple_of(self.keyframe_every);
+            // A keyframe is eight frames large, and the next ones are paid for it.
+            let weight = if key {
+                8.0
+            } else {
+                0.7 + 0.6 * self.random.f64()
+            };
+            let size = (self.frame_rest * weight).max(100.0);
             self.frame_rest -= size;
+            self.frame_rest = self.frame_rest.max(-(rate as f64));
             let mut rest = size as u64;
             while rest > 0 {
                 let bytes = rest.min(1_200);
@@ -201,6 +219,23 @@ impl Run {
         }
         if self.now.is_multiple_of(100_000) {
             self.estimates.push(self.estimator.bitrate());
+        }
+    }
+
+    /// What the source sends now.
+    fn layer(&mut self) -> u64 {
+        let estimate = self.estimator.bitrate();
+        match self.source {
+            Source::Estimate(most) => estimate.min(most),
+            Source::Fixed(rate) => rate,
+            Source::Layers(layers) => {
+                let fits = layers.iter().rev().find(|layer| **layer <= estimate);
+                let layer = *fits.unwrap_or(&layers[0]);
+                self.switches += u64::from(self.layer != layer);
+                self.layer = layer;
+                self.wanted = *layers.iter().find(|next| **next > layer).unwrap_or(&layer);
+                layer
+            }
         }
     }
 
