@@ -35,8 +35,4 @@ mod trend;
 mod tests;
 
 pub(crate) use estimator::Estimator;
-<<<<<<< HEAD
-=======
-pub(crate) use feedback::MalformedFeedback;
 pub use fuzz::fuzz_estimate;
->>>>>>> main

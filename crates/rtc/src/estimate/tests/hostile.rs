@@ -10,12 +10,7 @@ use super::super::rate::{CEILING, FLOOR};
 fn random_bytes_never_panic() {
     for seed in 0..200 {
         let mut random = fastrand::Rng::with_seed(seed);
-<<<<<<< HEAD
-        #[expect(clippy::disallowed_methods, reason = "a base for virtual time")]
-        let mut now = Instant::now();
-=======
         let mut now = super::start();
->>>>>>> main
         let mut estimator = Estimator::new(1_000_000, now);
         let mut taken = 0;
         for _ in 0..400 {
@@ -47,12 +42,7 @@ fn random_bytes_never_panic() {
 
 #[test]
 fn feedback_on_what_was_never_sent_is_nothing() {
-<<<<<<< HEAD
-    #[expect(clippy::disallowed_methods, reason = "a base for virtual time")]
-    let now = Instant::now();
-=======
     let now = super::start();
->>>>>>> main
     let mut estimator = Estimator::new(1_000_000, now);
     // A run of one arrival, before anything was sent and then of packets that were not.
     let body = [0, 9, 0, 1, 0, 0, 0, 0, 0x20, 1, 4, 0];

@@ -93,12 +93,7 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn new(start: u64, source: Source, path: Path, seed: u64) -> Self {
-<<<<<<< HEAD
-        #[expect(clippy::disallowed_methods, reason = "a base for virtual time")]
-        let origin = Instant::now();
-=======
         let origin = super::start();
->>>>>>> main
         Self {
             estimator: Estimator::new(start, origin),
             path,
