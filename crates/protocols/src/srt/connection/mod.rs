@@ -36,6 +36,10 @@ const KEEPALIVE: Duration = Duration::from_secs(1);
 /// After so much silence of the peer it is gone.
 const PEER_IDLE: Duration = Duration::from_secs(5);
 
+/// The peer counts its latency from a packet of the handshake that may have been late by this
+/// much. Higher values only delay the end.
+const CLOSE_MARGIN: Duration = Duration::from_millis(100);
+
 /// Datagrams that wait for `poll_transmit`. Whoever drains after each call never meets it.
 const MAX_TRANSMITS: usize = 1024;
 
@@ -297,7 +301,7 @@ impl Connection {
         match self.state {
             State::Open => {
                 self.state = State::Closing {
-                    deadline: now + self.send_latency + self.rtt.patience(),
+                    deadline: now + self.send_latency + self.rtt.patience() + CLOSE_MARGIN,
                 };
                 self.advance(now);
             }
