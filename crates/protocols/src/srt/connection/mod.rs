@@ -296,7 +296,8 @@ impl Connection {
     }
 
     /// Ends the connection when the peer has and has played what was sent: others throw away what
-    /// they hold when they hear of the end. Takes no longer than the latency and a round trip.
+    /// they hold when they hear of the end. Takes no longer than the
+    /// latency, a few round trips and 100 ms.
     pub fn close(&mut self, now: Instant) {
         match self.state {
             State::Open => {
@@ -312,10 +313,9 @@ impl Connection {
 
     /// When the peer has played the last payload, at most `deadline`; long ago without any.
     fn played(&self, deadline: Instant) -> Instant {
-        let last = self
-            .last_queued
-            .map(|at| at + self.send_latency + self.rtt.smoothed());
-        last.unwrap_or(self.started).min(deadline)
+        let hold = self.send_latency + self.rtt.smoothed() + CLOSE_MARGIN;
+        let played = self.last_queued.map(|at| at + hold);
+        played.unwrap_or(self.started).min(deadline)
     }
 
     /// The next datagram for the peer.
