@@ -219,7 +219,6 @@ impl Bridge {
                 self.corrupt_in_row = 0;
                 self.stats.decoded += 1;
                 self.unit_len = sound.len();
-                sound.clamp();
                 Ok(Some(sound))
             }
             Err(cause) => {
@@ -245,9 +244,7 @@ impl Bridge {
         let made_up = self.source.as_mut().is_some_and(|source| {
             source.decoder.conceal(samples, &mut sound) && sound.rate == rate
         });
-        if made_up {
-            sound.clamp();
-        } else {
+        if !made_up {
             sound.rate = rate;
             sound.silence(samples);
             self.seam.join(&mut sound);
@@ -375,7 +372,7 @@ impl Bridge {
     /// Encodes the whole units in the queue.
     fn encode(&mut self, out: &mut Vec<Frame>) -> Result<(), Error> {
         let unit = self.encoder.unit_len().max(1);
-        // The resampler's filter overshoots, and encoders refuse what is beyond full level.
+        // Decoders and the filter overshoot, and encoders refuse what is beyond full level.
         self.queue.clamp();
         let delay = i64::try_from(self.encoder.delay()).unwrap_or(0);
         let mut failed = None;

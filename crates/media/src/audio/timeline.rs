@@ -372,8 +372,9 @@ mod tests {
 
     #[test]
     fn a_lost_unit_is_missed_to_the_sample() {
-        let rounded = MediaTime((at(12.0).0 / 1_000_000) * 1_000_000);
-        assert_eq!(playing(10).place(rounded, 1024), Placement::Missing(2048.0));
+        let rounded = MediaTime((at(11.0).0 / 1_000_000) * 1_000_000);
+        assert_ne!(rounded, at(11.0));
+        assert_eq!(playing(10).place(rounded, 1024), Placement::Missing(1024.0));
         assert_eq!(playing(10).place(at(10.0), 1024), Placement::Follow);
     }
 

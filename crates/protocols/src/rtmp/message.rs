@@ -2,6 +2,10 @@
 
 use inver_media::container::flv::TagType;
 
+/// Tags of one aggregate that are taken, a few seconds of media. Each costs several times its
+/// header in memory.
+const MAX_AGGREGATED: usize = 1024;
+
 /// Types of messages.
 pub(super) mod kind {
     pub(crate) const SET_CHUNK_SIZE: u8 = 1;
@@ -92,11 +96,13 @@ pub(super) fn each_media(message: Message, mut each: impl FnMut(Media)) {
 }
 
 /// Tags as in a file, each behind its header of eleven bytes and before its length in four; their
-/// times count from that of the first.
+/// times count from that of the first. What exceeds [`MAX_AGGREGATED`] is left out.
 fn aggregate(timestamp: u32, mut rest: &[u8], mut each: impl FnMut(Media)) {
     let mut first = None;
-    while let Some(([tag_type, l0, l1, l2, t0, t1, t2, t3, ..], tail)) =
-        rest.split_first_chunk::<11>()
+    let mut taken = 0;
+    while taken < MAX_AGGREGATED
+        && let Some(([tag_type, l0, l1, l2, t0, t1, t2, t3, ..], tail)) =
+            rest.split_first_chunk::<11>()
     {
         let len = u32::from_be_bytes([0, *l0, *l1, *l2]);
         let time = u32::from_be_bytes([*t3, *t0, *t1, *t2]);
@@ -106,6 +112,7 @@ fn aggregate(timestamp: u32, mut rest: &[u8], mut each: impl FnMut(Media)) {
         else {
             return;
         };
+        taken += 1;
         let first = *first.get_or_insert(time);
         if let Some(tag_type) = TagType::from_number(*tag_type) {
             each(Media {

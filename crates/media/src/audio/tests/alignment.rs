@@ -5,7 +5,7 @@ use super::*;
 /// When the burst is heard, in seconds on the track's timeline.
 const AT: f64 = 0.7;
 
-/// Two milliseconds of noise that no delay of itself resembles, for a sample at `seconds` from
+/// Twenty milliseconds of sound that no delay of itself resembles, for a sample at `seconds` from
 /// its middle: a sweep from 500 Hz to 5 kHz under a raised cosine.
 fn burst(seconds: f64) -> f64 {
     let half = 0.01;
@@ -26,18 +26,21 @@ fn track_with_burst(rate: u32) -> Vec<f32> {
 /// By how many samples at [`RATE`] the burst in `sound` is late, by the best correlation.
 fn lateness(sound: &[f32]) -> i64 {
     let expected = (AT * f64::from(RATE)) as i64;
+    let template: Vec<f64> = (-480..480)
+        .map(|at| burst(f64::from(at) / f64::from(RATE)))
+        .collect();
     let correlation = |lag: i64| -> f64 {
-        (-480..480)
-            .map(|at: i64| {
-                let index = usize::try_from(expected + at + lag).expect("after zero");
-                let sample = sound.get(index).copied().unwrap_or_default();
-                f64::from(sample) * burst(at as f64 / f64::from(RATE))
-            })
+        let first = usize::try_from(expected + lag - 480).expect("after zero");
+        let part = sound.iter().skip(first);
+        part.zip(&template)
+            .map(|(sample, expected)| f64::from(*sample) * expected)
             .sum()
     };
-    let lags = -4_800..=4_800;
-    lags.max_by(|a, b| correlation(*a).total_cmp(&correlation(*b)))
+    (-4_800..=4_800)
+        .map(|lag| (correlation(lag), lag))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
         .expect("not empty")
+        .1
 }
 
 fn assert_in_time(track: &[Frame], start: MediaTime, what: &str) {

@@ -83,13 +83,15 @@ fn opus_becomes_the_same_sound() {
 
 #[test]
 fn full_level_does_not_end_a_bridge() {
-    let square: Vec<f32> = (0..96_000)
-        .map(|at| if at / 50 % 2 == 0 { 1.0 } else { -1.0 })
-        .collect();
-    let track = aac_track(48_000, &[square.clone(), square], MediaTime::ZERO);
-    for mut bridge in Bridge::both() {
-        let out = bridge.run(&track);
-        assert!(out.len() as i64 * bridge.unit() > 96_000);
+    for rate in [44_100, 48_000] {
+        let square: Vec<f32> = (0..2 * rate)
+            .map(|at| if at / 50 % 2 == 0 { 1.0 } else { -1.0 })
+            .collect();
+        let track = aac_track(rate, &[square.clone(), square], MediaTime::ZERO);
+        for mut bridge in Bridge::both() {
+            let out = bridge.run(&track);
+            assert!(out.len() as i64 * bridge.unit() > 96_000);
+        }
     }
 }
 

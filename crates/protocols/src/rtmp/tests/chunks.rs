@@ -361,4 +361,13 @@ fn an_aggregate_holds_many_tags() {
         },
     ];
     assert_eq!(media, expected);
+    let flood = Message {
+        message_type: 22,
+        stream_id: 1,
+        timestamp: 0,
+        payload: tag(8, 0, &[]).repeat(5000),
+    };
+    let mut count = 0;
+    each_media(flood, |_| count += 1);
+    assert_eq!(count, 1024);
 }

@@ -36,6 +36,10 @@ const KEEPALIVE: Duration = Duration::from_secs(1);
 /// After so much silence of the peer it is gone.
 const PEER_IDLE: Duration = Duration::from_secs(5);
 
+/// The peer counts its latency from a packet of the handshake that may have been late by this
+/// much. Higher values only delay the end.
+const CLOSE_MARGIN: Duration = Duration::from_millis(100);
+
 /// Datagrams that wait for `poll_transmit`. Whoever drains after each call never meets it.
 const MAX_TRANSMITS: usize = 1024;
 
@@ -292,12 +296,13 @@ impl Connection {
     }
 
     /// Ends the connection when the peer has and has played what was sent: others throw away what
-    /// they hold when they hear of the end. Takes no longer than the latency and a round trip.
+    /// they hold when they hear of the end. Takes no longer than the
+    /// latency, a few round trips and 100 ms.
     pub fn close(&mut self, now: Instant) {
         match self.state {
             State::Open => {
                 self.state = State::Closing {
-                    deadline: now + self.send_latency + self.rtt.patience(),
+                    deadline: now + self.send_latency + self.rtt.patience() + CLOSE_MARGIN,
                 };
                 self.advance(now);
             }
@@ -308,10 +313,9 @@ impl Connection {
 
     /// When the peer has played the last payload, at most `deadline`; long ago without any.
     fn played(&self, deadline: Instant) -> Instant {
-        let last = self
-            .last_queued
-            .map(|at| at + self.send_latency + self.rtt.smoothed());
-        last.unwrap_or(self.started).min(deadline)
+        let hold = self.send_latency + self.rtt.smoothed() + CLOSE_MARGIN;
+        let played = self.last_queued.map(|at| at + hold);
+        played.unwrap_or(self.started).min(deadline)
     }
 
     /// The next datagram for the peer.
