@@ -35,4 +35,5 @@ mod trend;
 mod tests;
 
 pub(crate) use estimator::Estimator;
+pub(crate) use feedback::MalformedFeedback;
 pub use fuzz::fuzz_estimate;
