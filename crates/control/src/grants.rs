@@ -125,6 +125,11 @@ impl Control {
 
     /// Splits `{room}-{key}`: each `-` from the right against known rooms, since a room id may
     /// contain `-`.
+    /// The room of a `{room}-{key}` in one string, where a room has that key.
+    pub fn room_of_stream_key(&self, text: &str) -> Option<RoomId> {
+        self.split_stream_key(text).map(|(room, _)| room)
+    }
+
     pub(crate) fn split_stream_key(&self, text: &str) -> Option<(RoomId, KeyId)> {
         // More dashes than a room id has letters are no stream key.
         text.rmatch_indices('-')

@@ -71,7 +71,7 @@ impl Control {
                 kind
             }
         };
-        let reserved = self.reserve(&room, kind, &participant, &grant, now);
+        let reserved = self.reserve(&room, kind, &participant, &grant, request.door, now);
         let source = match reserved {
             Ok(source) => source,
             Err(refusal) => {
@@ -144,6 +144,7 @@ impl Control {
         kind: RoomKind,
         participant: &ParticipantId,
         grant: &Grant,
+        door: Door,
         now: Now,
     ) -> Result<SourceId, Refusal> {
         let Some(state) = self.rooms.get(room) else {
@@ -157,7 +158,7 @@ impl Control {
             RoomKind::Call => state.participants.get(participant).and_then(|p| p.source),
         };
         if let Some(source) = own {
-            self.check_takeover(source, participant, grant, now)?;
+            self.check_takeover(source, participant, grant, door, now)?;
             self.hand_over(source, participant, now);
             if kind == RoomKind::Broadcast {
                 self.assign(room, participant, source);
@@ -230,6 +231,7 @@ impl Control {
         source: SourceId,
         participant: &ParticipantId,
         grant: &Grant,
+        door: Door,
         now: Now,
     ) -> Result<(), Refusal> {
         let Some(source) = self.sources.get(&source) else {
@@ -262,7 +264,9 @@ impl Control {
             );
             return conflict(detail, Duration::from_secs(5));
         }
-        if grant.is_authenticated() {
+        // Encoders that reconnect by themselves would throw each other out for ever.
+        let patient = matches!(door, Door::Rtmp | Door::Srt | Door::Ftl | Door::Udp);
+        if grant.is_authenticated() && !patient {
             return Ok(());
         }
         let quiet = now.elapsed.saturating_sub(source.quiet_since);
@@ -270,8 +274,8 @@ impl Control {
             return Ok(());
         }
         let detail = format!(
-            "{participant} publishes to {room} already (session {session}); without credentials \
-             its place is free after {} s without media",
+            "{participant} publishes to {room} already (session {session}); its place is free \
+             after {} s without media",
             ANONYMOUS_TAKEOVER.as_secs()
         );
         conflict(detail, ANONYMOUS_TAKEOVER)
@@ -313,6 +317,8 @@ fn who(grant: &Grant, asked: Option<ParticipantId>) -> Result<ParticipantId, Ref
 /// What kind of room comes to be when somebody publishes through this door.
 fn kind_made_by(door: Door) -> RoomKind {
     match door {
-        Door::Whip | Door::Whep => RoomKind::Broadcast,
+        Door::Whip | Door::Whep | Door::Rtmp | Door::Srt | Door::Ftl | Door::Udp => {
+            RoomKind::Broadcast
+        }
     }
 }

@@ -350,6 +350,13 @@ impl Control {
     }
 
     /// Ends a session here and in the data plane.
+    /// Notes what a session's client calls itself, where that becomes known only later.
+    pub fn name_client(&mut self, session: SessionId, name: String) {
+        if let Some(state) = self.sessions.get_mut(&session) {
+            state.user_agent = Some(name);
+        }
+    }
+
     pub(crate) fn close_session(&mut self, session: SessionId, cause: CloseCause, now: Now) {
         if self.sessions.contains_key(&session) {
             self.command(Command::Close { session, cause });

@@ -69,8 +69,8 @@ pub fn created(
 /// What PATCH takes on a session of the door.
 pub(crate) fn accept_patch(door: Door) -> &'static str {
     match door {
-        Door::Whip => SDP_FRAGMENT,
         Door::Whep => "application/trickle-ice-sdpfrag, application/sdp",
+        Door::Whip | Door::Rtmp | Door::Srt | Door::Ftl | Door::Udp => SDP_FRAGMENT,
     }
 }
 

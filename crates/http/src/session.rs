@@ -27,8 +27,10 @@ pub fn session(state: DoorState) -> Router {
 
 fn methods(door: Door) -> &'static str {
     match door {
-        Door::Whip => "GET, HEAD, OPTIONS, PATCH, DELETE",
         Door::Whep => "GET, HEAD, OPTIONS, PATCH, POST, DELETE",
+        Door::Whip | Door::Rtmp | Door::Srt | Door::Ftl | Door::Udp => {
+            "GET, HEAD, OPTIONS, PATCH, DELETE"
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A real node over a scripted data plane, and requests without a network, for the doors' tests.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,9 +14,10 @@ use inver_node::{
 };
 use inver_proto::{Door, IceServer, RoomId, SessionId, SourceId};
 use inver_shard::{
-    Answer, CloseReason, Error, Event, IceFragment, LayerSelection, Publish, Snapshot, Subscribe,
+    Answer, Batch, CloseReason, Error, Event, FeedLink, IceFragment, LayerSelection, Publish,
+    Snapshot, Subscribe,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tower::ServiceExt;
 
 use crate::Connection;
@@ -62,6 +63,11 @@ pub struct Asked {
     pub trickled: Mutex<Vec<String>>,
     /// Sessions and the sources that they feed, in order.
     pub publishing: Mutex<Vec<(SessionId, SourceId)>>,
+    /// What encoders handed over, in order.
+    pub batches: Arc<Mutex<Vec<Arc<Batch>>>>,
+    /// Viewers over WebRTC, as encoders are told.
+    pub watchers: Arc<AtomicUsize>,
+    feeds: Mutex<Vec<(SessionId, oneshot::Sender<CloseReason>)>>,
     restarts: AtomicU64,
 }
 
@@ -109,6 +115,19 @@ impl Media for Scripted {
         ready(request.offer.as_deref().map_or_else(|| Ok(ours()), script))
     }
 
+    fn begin_feed(&self, session: SessionId, source: SourceId) -> Answering<'_, FeedLink> {
+        note(&self.0.publishing, (session, source));
+        let (closed, receiver) = oneshot::channel();
+        note(&self.0.feeds, (session, closed));
+        let batches = Arc::clone(&self.0.batches);
+        let sink = move |batch| {
+            note(&batches, batch);
+            true
+        };
+        let link = FeedLink::new(1, sink, Arc::clone(&self.0.watchers), receiver);
+        ready(Ok(link))
+    }
+
     fn accept_answer(&self, _: SessionId, sdp: String) -> Answering<'_, ()> {
         note(&self.0.answers, sdp);
         ready(Ok(()))
@@ -135,7 +154,13 @@ impl Media for Scripted {
         ready(Ok(()))
     }
 
-    fn close(&self, _: SessionId, _: CloseReason) {}
+    fn close(&self, session: SessionId, reason: CloseReason) {
+        let mut feeds = self.0.feeds.lock().expect("no test panics within");
+        if let Some(at) = feeds.iter().position(|(of, _)| *of == session) {
+            // A feed that was dropped hears nothing.
+            let _ = feeds.swap_remove(at).1.send(reason);
+        }
+    }
 
     fn forget_session(&self, _: SessionId) {}
 

@@ -23,13 +23,13 @@ impl Handle {
 
     /// All rooms, by name, with everything about them.
     pub fn rooms(&self) -> Vec<Room> {
-        let measured = Measured::new(self.0.media.snapshots());
+        let measured = Measured::new(&self.0);
         self.0.look(|control| control.rooms(&measured))
     }
 
     /// One room, with everything about it.
     pub fn room(&self, room: &RoomId) -> Result<Room, Refusal> {
-        let measured = Measured::new(self.0.media.snapshots());
+        let measured = Measured::new(&self.0);
         self.0.look(|control| control.room(room, &measured))
     }
 
@@ -131,12 +131,6 @@ impl Handle {
     /// A room's stream keys themselves, for doors that compute with them (FTL, SRT).
     pub fn reveal_keys(&self, room: &RoomId) -> Result<Vec<(KeyId, Secret)>, Refusal> {
         self.0.look(|control| control.reveal_keys(room))
-    }
-
-    /// The keyed room with this number.
-    pub fn room_by_number(&self, number: u32) -> Option<RoomId> {
-        self.0
-            .look(|control| control.room_by_number(number).cloned())
     }
 
     /// Signs a token.

@@ -44,6 +44,49 @@ pub struct Publish {
     pub door: Door,
 }
 
+/// A wish to publish frames, for encoders behind other protocols than WebRTC.
+#[derive(Debug, Clone)]
+pub struct PublishFeed {
+    /// Where to.
+    pub target: Target,
+    /// As whom; the token's subject or `main` where absent.
+    pub participant: Option<ParticipantId>,
+    /// What the client showed.
+    pub credentials: Credentials,
+    /// Who asks.
+    pub client: Client,
+    /// Protocol that it came through.
+    pub door: Door,
+}
+
+/// A wish to read frames.
+#[derive(Debug, Clone)]
+pub struct ReadFrames {
+    /// What to read.
+    pub room: RoomId,
+    /// Whose publication; the room's choice where absent.
+    pub participant: Option<ParticipantId>,
+    /// What the client showed.
+    pub credentials: Credentials,
+    /// Who asks.
+    pub client: Client,
+    /// Protocol that it came through.
+    pub door: Door,
+}
+
+/// What is known of an encoder beside its frames. What is absent keeps its last value.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Encoder {
+    /// What it calls itself.
+    pub name: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// Share of packets lost on the way here, 0 to 1.
+    pub loss: Option<f32>,
+    /// Round-trip time to it.
+    pub round_trip: Option<Duration>,
+}
+
 /// A wish to watch.
 #[derive(Debug, Clone)]
 pub struct Subscribe {

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::feed::Feeds;
+use crate::handle::Inner;
 use inver_control::{Figures, SessionFigures};
 use inver_proto::{
     CloseCause, Layer, MediaKind, Publication, SessionId, SessionStats, SourceId, Transport,
@@ -12,15 +14,17 @@ use inver_proto::{
 use inver_shard::{CloseReason, LayerStats, Snapshot, SourceStats, TrackStats};
 
 /// One look at all shards' snapshots.
-pub(crate) struct Measured {
+pub(crate) struct Measured<'a> {
+    feeds: &'a Feeds,
     snapshots: Vec<Arc<Snapshot>>,
     /// Where a session's or source's figures are: shard's place, then place in its list.
     sessions: HashMap<SessionId, (usize, usize)>,
     sources: HashMap<SourceId, (usize, usize)>,
 }
 
-impl Measured {
-    pub(crate) fn new(snapshots: Vec<Arc<Snapshot>>) -> Self {
+impl<'a> Measured<'a> {
+    pub(crate) fn new(inner: &'a Inner) -> Self {
+        let snapshots = inner.media.snapshots();
         let mut sessions = HashMap::new();
         let mut sources = HashMap::new();
         for (shard, snapshot) in snapshots.iter().enumerate() {
@@ -30,6 +34,7 @@ impl Measured {
             sources.extend(ids.map(|(at, (id, _))| (*id, (shard, at))));
         }
         Self {
+            feeds: &inner.feeds,
             snapshots,
             sessions,
             sources,
@@ -37,7 +42,7 @@ impl Measured {
     }
 }
 
-impl Figures for Measured {
+impl Figures for Measured<'_> {
     fn session(&self, session: SessionId) -> Option<SessionFigures> {
         let (shard, at) = *self.sessions.get(&session)?;
         let (_, stats) = self.snapshots.get(shard)?.sessions.get(at)?;
@@ -46,15 +51,23 @@ impl Figures for Measured {
         } else {
             Transport::Udp
         };
+        let encoder = self
+            .feeds
+            .of_session(session)
+            .map(|feed| feed.encoder())
+            .unwrap_or_default();
         Some(SessionFigures {
             remote: stats.remote.map(|remote| remote.to_string()),
             // Before the first packet there is nothing that carries media.
             transport: stats.remote.map(|_| transport),
             stats: SessionStats {
-                round_trip_ms: stats.round_trip.map(|time| time.as_secs_f64() * 1000.0),
+                round_trip_ms: encoder
+                    .round_trip
+                    .or(stats.round_trip)
+                    .map(|time| time.as_secs_f64() * 1000.0),
                 bitrate_in: stats.bitrate_in,
                 bitrate_out: stats.bitrate_out,
-                loss: finite(stats.loss),
+                loss: finite(encoder.loss.unwrap_or(stats.loss)),
                 nacks: stats.nacks,
                 keyframe_requests: stats.keyframe_requests,
                 estimate: stats.estimate,
@@ -66,6 +79,9 @@ impl Figures for Measured {
     }
 
     fn publications(&self, source: SourceId) -> Vec<Publication> {
+        if let Some(feed) = self.feeds.get(source) {
+            return feed.publications();
+        }
         let stats = self.sources.get(&source).and_then(|(shard, at)| {
             let (_, stats) = self.snapshots.get(*shard)?.sources.get(*at)?;
             Some(stats)

@@ -17,7 +17,9 @@ use tokio::time::Instant;
 
 use crate::api::SessionEvent;
 use crate::config::Config;
+use crate::feed::Feeds;
 use crate::figures;
+use crate::frames::{Hubs, Readers};
 use crate::media::Media;
 use crate::run;
 use crate::secrets::{self, SecretsError};
@@ -71,6 +73,12 @@ pub(crate) struct Inner {
     version: String,
     /// `None` once stopped, so that readers come to an end.
     events: Mutex<Option<broadcast::Sender<Arc<ApiEvent>>>>,
+    /// Figures of encoders that hand frames over.
+    pub(crate) feeds: Feeds,
+    /// What frames pass through on their way to readers.
+    pub(crate) hubs: Hubs,
+    /// Sessions of readers.
+    pub(crate) readers: Readers,
     notes: mpsc::Sender<inver_control::Change>,
     /// Viewers to be moved, with where to: only the last word counts, so the number of sessions
     /// bounds it.
@@ -150,6 +158,9 @@ impl Handle {
             admin_token,
             version,
             events: Mutex::new(Some(broadcast::channel(EVENTS).0)),
+            feeds: Feeds::default(),
+            hubs: Hubs::default(),
+            readers: Readers::default(),
             notes,
             switches: Mutex::new(HashMap::new()),
             switch: Notify::new(),
@@ -295,7 +306,9 @@ impl Inner {
     fn perform(&self, output: Output) {
         match output {
             Output::Command(Command::Close { session, cause }) => {
-                self.media.close(session, figures::reason(cause));
+                if !self.readers.close(session, cause) {
+                    self.media.close(session, figures::reason(cause));
+                }
             }
             Output::Command(Command::SwitchSource { session, source }) => {
                 let mut switches = self.switches.lock().unwrap_or_else(PoisonError::into_inner);
@@ -303,7 +316,10 @@ impl Inner {
                 drop(switches);
                 self.switch.notify_one();
             }
-            Output::Command(Command::ForgetSource { source }) => self.media.forget_source(source),
+            Output::Command(Command::ForgetSource { source }) => {
+                self.hubs.forget(source);
+                self.media.forget_source(source);
+            }
             Output::Command(Command::Note(change)) => {
                 if self.notes.try_send(change).is_err() {
                     tracing::debug!("a note was dropped: the disk is behind");
@@ -353,7 +369,10 @@ impl Inner {
     }
 
     pub(crate) fn publications(&self, source: SourceId) -> Vec<Publication> {
-        figures::publications_of(&self.media.snapshots(), source)
+        match self.feeds.get(source) {
+            Some(feed) => feed.publications(),
+            None => figures::publications_of(&self.media.snapshots(), source),
+        }
     }
 }
 

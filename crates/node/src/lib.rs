@@ -8,7 +8,9 @@ mod api;
 mod config;
 #[cfg(test)]
 mod disk_full;
+mod feed;
 mod figures;
+mod frames;
 mod handle;
 mod link;
 mod media;
@@ -20,8 +22,13 @@ mod silent;
 mod store;
 mod watch;
 
-pub use api::{Client, Patched, Publish, SessionEvent, Started, Subscribe, Target};
+pub use api::{
+    Client, Encoder, Patched, Publish, PublishFeed, ReadFrames, SessionEvent, Started, Subscribe,
+    Target,
+};
 pub use config::Config;
+pub use feed::Feed;
+pub use frames::{FrameReader, Read};
 pub use handle::{Handle, OpenError};
 pub use inver_control::{
     Action, Credentials, Grant, Origin, Policy, Refusal, RefusalKind, Scope, Secret, SessionCounts,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use inver_proto::{SessionId, SourceId};
 use inver_shard::{
-    Answer, CloseReason, IceFragment, LayerSelection, Link, Publish, Snapshot, Subscribe,
+    Answer, CloseReason, FeedLink, IceFragment, LayerSelection, Link, Publish, Snapshot, Subscribe,
 };
 
 use crate::media::{Answering, Media};
@@ -18,6 +18,10 @@ impl Media for Link {
 
     fn subscribe(&self, request: Subscribe) -> Answering<'_, Answer> {
         Box::pin(Link::subscribe(self, request))
+    }
+
+    fn begin_feed(&self, session: SessionId, source: SourceId) -> Answering<'_, FeedLink> {
+        Box::pin(Link::begin_feed(self, session, source))
     }
 
     fn accept_answer(&self, session: SessionId, sdp: String) -> Answering<'_, ()> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use inver_proto::{SessionId, SourceId};
 use inver_shard::{
-    Answer, CloseReason, Error, IceFragment, LayerSelection, Publish, Snapshot, Subscribe,
+    Answer, CloseReason, Error, FeedLink, IceFragment, LayerSelection, Publish, Snapshot, Subscribe,
 };
 
 /// An answer of the data plane on its way. It comes within a deadline that the data plane keeps.
@@ -19,6 +19,9 @@ pub trait Media: Send + Sync + 'static {
 
     /// Lets a viewer's session receive a source.
     fn subscribe(&self, request: Subscribe) -> Answering<'_, Answer>;
+
+    /// Lets an encoder's session feed a source with packets that are handed over.
+    fn begin_feed(&self, session: SessionId, source: SourceId) -> Answering<'_, FeedLink>;
 
     /// Takes the answer to an offer of ours.
     fn accept_answer(&self, session: SessionId, sdp: String) -> Answering<'_, ()>;

@@ -7,7 +7,7 @@ use inver_control::{
     ClientInfo, IcePatch, PublishRequest, PublishTarget, Refusal, RefusalKind, SessionToken,
     SubscribeRequest, Ticket,
 };
-use inver_proto::SessionId;
+use inver_proto::{ParticipantId, RoomId, SessionId};
 use inver_shard::{Answer, CloseReason, DataForwarding, Error, IceFragment, LayerSelection};
 
 use crate::api::{Client, Patched, Publish, Started, Subscribe, Target};
@@ -182,13 +182,13 @@ impl Handle {
 
 /// A place that control has reserved. Dropped before the data plane's word (the client hung up,
 /// the data plane refused), it gives the place back.
-struct Reserved {
+pub(crate) struct Reserved {
     inner: Arc<Inner>,
     session: Option<SessionId>,
 }
 
 impl Reserved {
-    fn new(inner: &Arc<Inner>, session: SessionId) -> Self {
+    pub(crate) fn new(inner: &Arc<Inner>, session: SessionId) -> Self {
         Self {
             inner: inner.clone(),
             session: Some(session),
@@ -227,6 +227,21 @@ impl Reserved {
     }
 }
 
+impl Reserved {
+    /// Keeps an encoder's place; gives its room and name.
+    pub(crate) fn accept_feed(
+        mut self,
+        ticket: Ticket,
+    ) -> Result<(RoomId, ParticipantId), Refusal> {
+        let accepted = self
+            .inner
+            .mutate(|control, now| control.accepted(ticket.session, "", now));
+        accepted?;
+        self.session = None;
+        Ok((ticket.room, ticket.participant))
+    }
+}
+
 impl Drop for Reserved {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
@@ -237,7 +252,7 @@ impl Drop for Reserved {
     }
 }
 
-fn client_info(client: &Client, offer: Option<&str>) -> ClientInfo {
+pub(crate) fn client_info(client: &Client, offer: Option<&str>) -> ClientInfo {
     ClientInfo {
         address: client
             .remote
@@ -272,7 +287,7 @@ fn attribute<'a>(sdp: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-fn refusal(error: Error) -> Refusal {
+pub(crate) fn refusal(error: Error) -> Refusal {
     let (kind, retry_after) = match &error {
         Error::Sdp(_) | Error::NoCommonCodec { .. } => (RefusalKind::Unprocessable, None),
         Error::Reordered => (RefusalKind::Unplayable, Some(Duration::from_secs(10))),

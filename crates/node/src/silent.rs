@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use inver_proto::{SessionId, SourceId};
 use inver_shard::{
-    Answer, CloseReason, Error, IceFragment, LayerSelection, Publish, Snapshot, Subscribe,
+    Answer, CloseReason, Error, FeedLink, IceFragment, LayerSelection, Publish, Snapshot, Subscribe,
 };
 
 use crate::media::{Answering, Media};
@@ -23,6 +23,10 @@ impl Media for Silent {
     }
 
     fn subscribe(&self, _: Subscribe) -> Answering<'_, Answer> {
+        gone()
+    }
+
+    fn begin_feed(&self, _: SessionId, _: SourceId) -> Answering<'_, FeedLink> {
         gone()
     }
 

@@ -112,7 +112,11 @@ async fn a_killed_process_finds_every_room_and_key_that_it_had_promised() {
         (RoomKind::Call, Some(1001))
     );
     assert_eq!(rooms[0].created_at, made.created_at);
-    assert_eq!(again.handle.room_by_number(1001), Some(room("studio")));
+    let numbered = again
+        .handle
+        .room_by_number(1001)
+        .expect("has the number still");
+    assert_eq!(numbered.0, room("studio"));
     assert_eq!(
         again.handle.keys(&room("studio")),
         node.handle.keys(&room("studio"))

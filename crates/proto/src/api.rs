@@ -27,6 +27,14 @@ pub enum Door {
     Whip,
     /// WHEP (draft-ietf-wish-whep).
     Whep,
+    /// RTMP and Enhanced RTMP, plain or over TLS.
+    Rtmp,
+    /// SRT.
+    Srt,
+    /// FTL.
+    Ftl,
+    /// MPEG transport stream over UDP.
+    Udp,
 }
 
 impl Door {
@@ -35,6 +43,10 @@ impl Door {
         match self {
             Self::Whip => "whip",
             Self::Whep => "whep",
+            Self::Rtmp => "rtmp",
+            Self::Srt => "srt",
+            Self::Ftl => "ftl",
+            Self::Udp => "udp",
         }
     }
 }
@@ -111,6 +123,10 @@ pub enum WarningKind {
     NoAudio,
     /// Packets are lost between the publisher and the server.
     Loss,
+    /// The encoder's clock and the server's run apart.
+    ClockDrift,
+    /// Something that the encoder sends is not carried.
+    Unsupported,
 }
 
 /// A warning about a publication.

@@ -115,6 +115,19 @@ impl Layers {
         }
     }
 
+    /// Makes room for a layer that nothing announced, as encoders with several video tracks have
+    /// them; the layers' places are their ids then.
+    pub(crate) fn grow(&mut self, layer: Layer) {
+        let count = usize::from(layer.0) + 1;
+        if count <= self.states.len() {
+            return;
+        }
+        for index in self.rids.len()..count {
+            self.rids.push(index.to_string());
+        }
+        self.states.resize_with(count, LayerState::default);
+    }
+
     /// Notes a packet. `true` where it opens a new keyframe of its layer.
     pub(crate) fn observe(&mut self, layer: Layer, packet: &Packet) -> bool {
         match self.states.get_mut(usize::from(layer.0)) {

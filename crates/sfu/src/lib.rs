@@ -8,6 +8,7 @@
 mod batch;
 mod clock;
 mod down_track;
+mod group;
 mod keyframe;
 mod layers;
 mod munger;
@@ -16,6 +17,7 @@ mod router;
 
 pub use batch::{Batch, Routed};
 pub use down_track::{DownTrack, Forwarded, Limits};
+pub use group::{GroupCache, Place};
 pub use keyframe::KeyframeRequests;
 pub use layers::{LayerState, Layers};
 pub use munger::Munger;

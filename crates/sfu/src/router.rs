@@ -17,6 +17,9 @@ const LONG_KEYFRAME_INTERVAL: Duration = Duration::from_secs(4);
 /// Media stopped when nothing came for this long.
 const STOPPED_AFTER: Duration = Duration::from_secs(2);
 
+/// Layers of one track at most.
+const MOST_LAYERS: u8 = 8;
+
 /// Something worth telling about a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finding {
@@ -57,6 +60,14 @@ pub struct RouterTrack {
 }
 
 impl RouterTrack {
+    fn grow(&mut self, layer: Layer) {
+        let layer = Layer(layer.0.min(MOST_LAYERS - 1));
+        self.layers.grow(layer);
+        let count = usize::from(layer.0) + 1;
+        self.keyframes.resize_with(count, KeyframeRequests::default);
+        self.told_layers.resize_with(count, Told::default);
+    }
+
     fn new(rids: Vec<String>) -> Self {
         let layers = Layers::new(rids.clone());
         let count = rids.len().max(1);
@@ -160,6 +171,10 @@ impl Router {
         if track.format != Some(packet.format) {
             track.format = Some(packet.format);
             findings.push(Finding::CodecChanged(routed.kind));
+        }
+        if routed.kind == Kind::Video && usize::from(routed.layer.0) >= track.told_layers.len() {
+            track.grow(routed.layer);
+            findings.push(Finding::LayersChanged);
         }
         let keyframe = track.layers.observe(routed.layer, packet);
         if routed.kind == Kind::Video {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use inver_proto::{SessionId, SourceId};
 use inver_rtc::Layer;
-use inver_sfu::Batch;
+use inver_sfu::{Batch, GroupCache};
 use mio::Waker;
 use tokio::sync::oneshot;
 
@@ -27,6 +27,8 @@ pub(crate) struct SourceTracks {
     pub(crate) epoch: u64,
     pub(crate) audio: Option<Vec<String>>,
     pub(crate) video: Option<Vec<String>>,
+    /// What was sent since the last keyframe, where the encoder cannot be asked for another.
+    pub(crate) group: Option<Arc<GroupCache>>,
 }
 
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(crate) enum Command {
     Publish(Box<Publish>, Reply<Answer>),
     /// A viewer, with the shard on which its source lives.
     Subscribe(Box<Subscribe>, usize, Reply<Answer>),
+    /// An encoder whose packets come from outside the shards.
+    BeginFeed(BeginFeed, Reply<FeedStart>),
     AcceptAnswer(SessionId, String, Reply<()>),
     Trickle(SessionId, IceFragment, Reply<()>),
     RestartIce(SessionId, IceFragment, Reply<Answer>),
@@ -51,6 +55,20 @@ pub(crate) enum Command {
     /// A data channel message of a publisher that lives elsewhere.
     Message(SourceId, Arc<Message>),
     Stop,
+}
+
+/// What an encoder brings that hands its packets over.
+#[derive(Debug, Clone)]
+pub(crate) struct BeginFeed {
+    pub(crate) session: SessionId,
+    pub(crate) source: SourceId,
+}
+
+/// What it gets to know.
+#[derive(Debug)]
+pub(crate) struct FeedStart {
+    pub(crate) epoch: u64,
+    pub(crate) closed: oneshot::Receiver<CloseReason>,
 }
 
 /// A data channel message on its way to viewers.

@@ -9,6 +9,7 @@ mod api;
 mod command;
 mod config;
 mod demux;
+mod feed;
 mod link;
 mod requests;
 mod review;
@@ -27,6 +28,8 @@ pub use api::{
 };
 pub use config::{Config, Estimation, StartError};
 pub use demux::fuzz_classify;
+pub use feed::FeedLink;
+pub use inver_sfu::{Batch, Routed};
 pub use link::{Link, start};
 pub use snapshot::{
     DELAY_BUCKETS, DelayHistogram, LayerStats, SessionStats, Snapshot, SourceStats, Totals,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,11 +17,12 @@ use tracing::warn;
 use crate::api::{
     Answer, CloseReason, Error, Event, IceFragment, LayerSelection, Publish, Subscribe,
 };
-use crate::command::{BATCHES, COMMANDS, Command, Peer, Reply};
+use crate::command::{BATCHES, BeginFeed, COMMANDS, Command, Peer, Reply};
 use crate::config::{Config, StartError};
+use crate::feed::FeedLink;
 use crate::shard::{FIRST_TCP, FIRST_UDP, Shard, WAKER};
 use crate::snapshot::{Snapshot, Totals};
-use crate::source::Descriptions;
+use crate::source::{Descriptions, Watchers};
 use crate::tcp::Tcp;
 use crate::timers::Timers;
 use crate::udp::{self, Udp};
@@ -48,6 +49,7 @@ struct Inner {
     snapshots: Vec<Arc<Mutex<Arc<Snapshot>>>>,
     candidates: Vec<SocketAddr>,
     places: Mutex<Places>,
+    watchers: Watchers,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -85,6 +87,7 @@ pub fn start(config: Config) -> Result<(Link, mpsc::Receiver<(usize, Event)>), S
         parts.push((poll, command_receiver, batch_receiver, sockets, port));
     }
     let descriptions = Descriptions::default();
+    let watchers = Watchers::default();
     let wallclock = (Instant::now(), SystemTime::now());
     let mut snapshots = Vec::with_capacity(shards);
     let mut threads = Vec::with_capacity(shards);
@@ -134,6 +137,8 @@ pub fn start(config: Config) -> Result<(Link, mpsc::Receiver<(usize, Event)>), S
             by_remote: HashMap::new(),
             sources: HashMap::new(),
             descriptions: Descriptions::clone(&descriptions),
+            watchers: Watchers::clone(&watchers),
+            feeds: HashMap::new(),
             waiting: Vec::new(),
             keyframes: Vec::new(),
             timers: Timers::default(),
@@ -166,6 +171,7 @@ pub fn start(config: Config) -> Result<(Link, mpsc::Receiver<(usize, Event)>), S
         snapshots,
         candidates: advertised,
         places: Mutex::new(places),
+        watchers,
         threads: Mutex::new(threads),
     };
     Ok((
@@ -333,6 +339,42 @@ impl Link {
             })
             .await;
         self.settle(session, answer)
+    }
+
+    /// Begins an encoder's session whose packets are handed over.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]; nothing is left behind.
+    pub async fn begin_feed(
+        &self,
+        session: SessionId,
+        source: SourceId,
+    ) -> Result<FeedLink, Error> {
+        let shard = self.with_places(|places| {
+            let shard = places.home(source);
+            places.add(session, shard);
+            shard
+        });
+        let request = BeginFeed { session, source };
+        let start = self
+            .ask(shard, |reply| Command::BeginFeed(request, reply))
+            .await;
+        if start.is_err() {
+            self.with_places(|places| places.remove(session));
+        }
+        let start = start?;
+        let peer = self.inner.peers[shard].clone();
+        let watchers = {
+            let mut watchers = self
+                .inner
+                .watchers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(watchers.entry(source).or_default())
+        };
+        let sink = move |batch| peer.batch(source, batch);
+        Ok(FeedLink::new(start.epoch, sink, watchers, start.closed))
     }
 
     /// Takes the answer to an offer that [`Self::subscribe`] made.

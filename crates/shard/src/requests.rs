@@ -1,6 +1,7 @@
 //! Commands from the doors, the control plane and other shards.
 
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use inver_media::{Codec, Kind};
@@ -18,7 +19,7 @@ use crate::command::{Command, Reply, SourceTracks};
 use crate::config::Estimation;
 use crate::session::{Down, Meter, Role, Session, Viewer};
 use crate::shard::Shard;
-use crate::source::{Description, Source};
+use crate::source::{Description, Publisher, Source};
 
 /// Where estimation begins, in bits per second: what most ways carry, so that a viewer begins
 /// with a good layer and probing finds the rest within a second.
@@ -34,6 +35,9 @@ impl Shard {
             Command::Subscribe(request, home, reply) => {
                 let answer = self.subscribe(&request, home);
                 self.answer(request.session, answer, reply);
+            }
+            Command::BeginFeed(request, reply) => {
+                let _ = reply.send(self.begin_feed(&request));
             }
             Command::AcceptAnswer(session, sdp, reply) => {
                 let _ = reply.send(self.accept_answer(session, &sdp));
@@ -80,6 +84,8 @@ impl Shard {
         for (session, reason) in self.peers[self.index].take_closings() {
             if let Some(&slot) = self.by_id.get(&session) {
                 self.end(slot, reason);
+            } else {
+                self.end_feed(session, reason);
             }
         }
     }
@@ -233,6 +239,7 @@ impl Shard {
             wanted: (0, 0),
             pacer: Pacer::new(now),
             backlog: std::collections::VecDeque::new(),
+            replayed: None,
         };
         for (track, kind, _, direction) in connection.tracks() {
             if !matches!(direction, Direction::Send | Direction::Both) {
@@ -429,6 +436,7 @@ impl Shard {
     /// Makes a session a viewer of a source, which may live on another shard.
     fn join_source(&mut self, slot: usize, id: SourceId, home: usize) {
         let index = self.index;
+        let watchers = self.watchers_of(id);
         let source = self
             .sources
             .entry(id)
@@ -436,6 +444,8 @@ impl Shard {
         source.home = home;
         let first = source.viewers.is_empty();
         source.viewers.push(slot);
+        source.watchers = watchers;
+        source.watchers.fetch_add(1, Ordering::Relaxed);
         if first
             && home != index
             && self.peers[home]
@@ -450,13 +460,23 @@ impl Shard {
         }
     }
 
+    /// The count of a source's viewers, which all shards share.
+    pub(crate) fn watchers_of(&self, id: SourceId) -> Arc<AtomicUsize> {
+        let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(watchers.entry(id).or_default())
+    }
+
     /// Takes a session out of its source.
     pub(crate) fn leave_source(&mut self, slot: usize, id: SourceId) {
         let Some(source) = self.sources.get_mut(&id) else {
             return;
         };
+        let before = source.viewers.len();
         source.viewers.retain(|viewer| *viewer != slot);
-        if source.publisher == Some(slot) {
+        if source.viewers.len() < before {
+            source.watchers.fetch_sub(1, Ordering::Relaxed);
+        }
+        if source.publisher == Some(Publisher::Connection(slot)) {
             source.publisher = None;
             let was_flowing = std::mem::take(&mut source.flowing);
             source.flowing_since = None;
@@ -494,6 +514,10 @@ impl Shard {
         {
             self.sources.remove(&id);
             self.describe(id);
+            self.watchers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&id);
         }
     }
 
@@ -520,6 +544,7 @@ impl Shard {
                 epoch: router.epoch,
                 audio: rids(Kind::Audio),
                 video: rids(Kind::Video),
+                group: source.group.clone().map(Arc::new),
             }
         });
         let _ = self.peers[shard].command(Command::Mirror(id, tracks));
@@ -536,6 +561,7 @@ impl Shard {
             return;
         }
         source.epoch = tracks.epoch;
+        source.group = tracks.group.map(Arc::unwrap_or_clone);
         source.router = Some(Router::new(tracks.epoch, tracks.audio, tracks.video));
         self.review_viewers(id, Instant::now());
     }
@@ -553,7 +579,7 @@ impl Shard {
                     .entry(id)
                     .or_insert_with(|| Source::new(id, index));
                 source.home = index;
-                source.publisher = Some(slot);
+                source.publisher = Some(Publisher::Connection(slot));
                 let tracks = source.begin(audio, video);
                 for mirror in source.mirrors.clone() {
                     let _ = self.peers[mirror].command(Command::Mirror(id, Some(tracks.clone())));

@@ -12,6 +12,7 @@ use crate::api::{CloseReason, Event, Warning};
 use crate::session::Role;
 use crate::shard::Shard;
 use crate::snapshot::{LayerStats, Snapshot, SourceStats, TrackStats};
+use crate::source::Publisher;
 
 /// Bits per second set aside for sound when the rest of an estimate is given to video.
 const AUDIO_SHARE: u64 = 64_000;
@@ -74,6 +75,9 @@ impl Shard {
             session.stats.bitrate_in = session.bytes_in.take(now);
             session.stats.bitrate_out = session.bytes_out.take(now);
         }
+        for feed in self.feeds.values_mut() {
+            feed.stats.bitrate_in = feed.bytes.take(now);
+        }
         for event in told {
             self.tell(event);
         }
@@ -94,7 +98,11 @@ impl Shard {
                 continue;
             };
             router.review(now, &mut findings);
-            let flowing = router.flowing(now);
+            let fed = match source.publisher {
+                Some(Publisher::Feed(session)) => self.feeds.get(&session),
+                Some(Publisher::Connection(_)) | None => None,
+            };
+            let flowing = router.flowing(now) || fed.is_some_and(|feed| feed.flows(now));
             let level = router.take_level().filter(|level| *level < SPEECH_LEVEL);
             let video_only = router
                 .track(Kind::Audio)
@@ -107,12 +115,15 @@ impl Shard {
                 source.flowing = false;
                 source.flowing_since = None;
             }
+            // Whoever feeds it knows better what there is than the packets tell.
             let silent = video_only
+                && fed.is_none()
                 && source
                     .flowing_since
                     .is_some_and(|since| now.saturating_duration_since(since) > NO_AUDIO_AFTER);
             let loss = source
                 .publisher
+                .and_then(Publisher::slot)
                 .and_then(|slot| self.sessions.get(slot))
                 .map_or(0.0, |s| s.stats.loss);
             if stopped {
@@ -230,7 +241,9 @@ impl Shard {
         if probes {
             self.schedule(slot);
         }
-        if let Some(layer) = awaited {
+        if let Some(layer) = awaited
+            && !self.replay(slot, layer, now)
+        {
             self.want_keyframe(id, layer, now);
         }
     }
@@ -261,6 +274,7 @@ impl Shard {
             };
             let loss = source
                 .publisher
+                .and_then(Publisher::slot)
                 .and_then(|slot| self.sessions.get(slot))
                 .map_or(0.0, |s| s.stats.loss);
             let mut tracks = Vec::new();
@@ -309,6 +323,11 @@ impl Shard {
                 }
                 (session.id, session.stats.clone())
             })
+            .chain(
+                self.feeds
+                    .iter()
+                    .map(|(id, feed)| (*id, feed.stats.clone())),
+            )
             .collect();
         let snapshot = Snapshot {
             shard: self.index,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use inver_media::Kind;
-use inver_proto::SourceId;
+use inver_proto::{SessionId, SourceId};
 use inver_rtc::{Layer, Write};
 use inver_sfu::{Batch, Finding, KeyframeRequests, Routed};
 
@@ -12,6 +12,7 @@ use crate::api::{CloseReason, Event, Warning};
 use crate::command::{Command, Message};
 use crate::session::{BACKLOG, Role, Session};
 use crate::shard::Shard;
+use crate::source::{Publisher, Source};
 
 /// Packets that are sent on together at most, whatever the frame's size: what one send with
 /// segmentation offload can hold.
@@ -26,7 +27,7 @@ impl Shard {
         let Some(source) = self.sources.get_mut(&id) else {
             return;
         };
-        if source.publisher != Some(slot) {
+        if source.publisher != Some(Publisher::Connection(slot)) {
             return;
         }
         let whole = routed.packet.marker
@@ -102,6 +103,9 @@ impl Shard {
         };
         router.observe(batch, &mut moments, &mut findings);
         batch.paddings(&mut self.paddings);
+        if let Some(group) = &mut source.group {
+            group.observe(batch, &moments);
+        }
         let withheld = router
             .track(Kind::Video)
             .is_some_and(|track| track.reordered);
@@ -288,10 +292,7 @@ impl Shard {
                     let Some(source) = self.sources.get(&id) else {
                         return;
                     };
-                    let publisher = source
-                        .publisher
-                        .and_then(|slot| self.sessions.get(slot))
-                        .map(|s| s.id);
+                    let publisher = self.publisher_of(source);
                     if let (true, Some(session)) = (at_home, publisher) {
                         self.tell(Event::Tracks {
                             session,
@@ -339,12 +340,19 @@ impl Shard {
         if source.home != self.index || !source.warn(warning) {
             return;
         }
-        if let Some(session) = source
-            .publisher
-            .and_then(|slot| self.sessions.get(slot))
-            .map(|s| s.id)
-        {
+        let Some(source) = self.sources.get(&id) else {
+            return;
+        };
+        if let Some(session) = self.publisher_of(source) {
             self.tell(Event::Warned { session, warning });
+        }
+    }
+
+    /// The session that feeds a source that lives here.
+    fn publisher_of(&self, source: &Source) -> Option<SessionId> {
+        match source.publisher? {
+            Publisher::Connection(slot) => self.sessions.get(slot).map(|session| session.id),
+            Publisher::Feed(session) => Some(session),
         }
     }
 
@@ -358,7 +366,9 @@ impl Shard {
             .viewer()
             .and_then(|viewer| viewer.video.as_ref()?.track.current())
             .unwrap_or(Layer(0));
-        self.want_keyframe(source, layer, now);
+        if !self.replay_again(slot, layer, now) {
+            self.want_keyframe(source, layer, now);
+        }
     }
 
     /// Asks the publisher of a source for a keyframe, or the shard that it lives on.
@@ -447,7 +457,8 @@ impl Shard {
             let _ = self.peers[home].command(Command::WantKeyframe(id, layer));
             return;
         }
-        let Some(slot) = source.publisher else {
+        // An encoder behind another protocol cannot be asked; its group of pictures is kept.
+        let Some(slot) = source.publisher.and_then(Publisher::slot) else {
             return;
         };
         let Some(session) = self.sessions.get_mut(slot) else {

@@ -13,9 +13,9 @@ use smallvec::SmallVec;
 use crate::api::{DataForwarding, LayerSelection};
 use crate::snapshot::SessionStats;
 
-/// Packets that wait for their turn towards one viewer at most: two keyframes of a megabyte.
+/// Packets that wait for their turn towards one viewer at most: a whole cached group of pictures.
 /// Beyond that the viewer's way is blocked, and a fresh keyframe serves it better.
-pub(crate) const BACKLOG: usize = 2048;
+pub(crate) const BACKLOG: usize = 16_384;
 
 /// Addresses remembered of one session; a client has a few interfaces and moves now and then.
 pub(crate) const MAX_REMOTES: usize = 8;
@@ -78,6 +78,8 @@ pub(crate) struct Viewer {
     pub(crate) wanted: (u64, u64),
     pub(crate) pacer: Pacer,
     pub(crate) backlog: VecDeque<(TrackId, Write)>,
+    /// When the cached group of pictures was last given.
+    pub(crate) replayed: Option<Instant>,
 }
 
 impl Viewer {

@@ -22,9 +22,10 @@ use crate::api::{CloseReason, DataForwarding, Event};
 use crate::command::{Command, Message, Peer};
 use crate::config::Config;
 use crate::demux::{Class, classify, proves_address};
+use crate::feed::Feed;
 use crate::session::{MAX_REMOTES, Role, Session};
 use crate::snapshot::{Snapshot, Totals};
-use crate::source::{Descriptions, Source};
+use crate::source::{Descriptions, Source, Watchers};
 use crate::tcp::Tcp;
 use crate::timers::Timers;
 use crate::udp::Udp;
@@ -68,6 +69,9 @@ pub(crate) struct Shard {
     pub(crate) by_remote: HashMap<(Transport, SocketAddr), usize>,
     pub(crate) sources: HashMap<SourceId, Source>,
     pub(crate) descriptions: Descriptions,
+    pub(crate) watchers: Watchers,
+    /// Encoders whose packets come from outside, by session.
+    pub(crate) feeds: HashMap<SessionId, Feed>,
     /// Sources with packets that wait.
     pub(crate) waiting: Vec<SourceId>,
     /// Keyframe requests that wait for their interval.
@@ -182,7 +186,7 @@ impl Shard {
             let Ok((source, batch)) = self.batches.try_recv() else {
                 return;
             };
-            self.distribute(source, &batch);
+            self.take_batch(source, &batch);
         }
         let _ = self.peers[self.index].waker.wake();
     }
@@ -627,6 +631,10 @@ impl Shard {
         let slots: Vec<usize> = self.sessions.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
             self.end(slot, CloseReason::Drained);
+        }
+        let feeds: Vec<SessionId> = self.feeds.keys().copied().collect();
+        for session in feeds {
+            self.end_feed(session, CloseReason::Drained);
         }
     }
 

@@ -1,12 +1,13 @@
 //! One source on one shard: at home with its publisher, or a mirror for viewers elsewhere.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use inver_media::{Format, Kind};
-use inver_proto::SourceId;
-use inver_sfu::{Routed, Router};
+use inver_proto::{SessionId, SourceId};
+use inver_sfu::{GroupCache, Routed, Router};
 
 use crate::api::{TrackInfo, Warning};
 use crate::command::SourceTracks;
@@ -40,13 +41,40 @@ impl Description {
 /// packet.
 pub(crate) type Descriptions = Arc<Mutex<HashMap<SourceId, Description>>>;
 
+/// How many viewers each source has on all shards. Whoever makes media only while it is wanted
+/// looks at it.
+pub(crate) type Watchers = Arc<Mutex<HashMap<SourceId, Arc<AtomicUsize>>>>;
+
+/// Who feeds a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Publisher {
+    /// A peer connection, by its slot.
+    Connection(usize),
+    /// An encoder whose packets come from outside the shard.
+    Feed(SessionId),
+}
+
+impl Publisher {
+    /// Its slot, where it is a peer connection.
+    pub(crate) fn slot(self) -> Option<usize> {
+        match self {
+            Self::Connection(slot) => Some(slot),
+            Self::Feed(_) => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) id: SourceId,
     /// The shard that its publisher is placed on.
     pub(crate) home: usize,
-    /// Slot of the session that feeds it.
-    pub(crate) publisher: Option<usize>,
+    /// What feeds it, where it lives.
+    pub(crate) publisher: Option<Publisher>,
+    /// The present group of pictures, where the encoder cannot be asked for keyframes.
+    pub(crate) group: Option<GroupCache>,
+    /// Viewers on all shards.
+    pub(crate) watchers: Arc<AtomicUsize>,
     pub(crate) epoch: u64,
     pub(crate) router: Option<Router>,
     /// Slots of viewers on this shard.
@@ -70,6 +98,8 @@ impl Source {
             id,
             home,
             publisher: None,
+            group: None,
+            watchers: Arc::default(),
             epoch: 0,
             router: None,
             viewers: Vec::new(),
@@ -91,6 +121,7 @@ impl Source {
     ) -> SourceTracks {
         self.epoch += 1;
         self.router = Some(Router::new(self.epoch, audio.clone(), video.clone()));
+        self.group = None;
         self.pending.clear();
         self.flush_at = None;
         self.warned.clear();
@@ -98,6 +129,7 @@ impl Source {
             epoch: self.epoch,
             audio,
             video,
+            group: None,
         }
     }
 

@@ -2,22 +2,27 @@
 #![allow(dead_code, reason = "each behaviour uses its own part of this")]
 #![allow(unreachable_pub, reason = "a module of several test programs")]
 
+use std::collections::HashMap;
 use std::future::{Future, ready};
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use inver_node::{
     Answering, Client, Config, Credentials, Handle, Media, Policy, Publish, Subscribe, Target,
 };
 use inver_proto::{Door, RoomId, SessionId, SourceId};
-use inver_shard::{Answer, CloseReason, Error, Event, IceFragment, LayerSelection, Snapshot};
-use tokio::sync::{Notify, mpsc};
+use inver_shard::{
+    Answer, Batch, CloseReason, Error, Event, FeedLink, IceFragment, LayerSelection, Snapshot,
+};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// What was asked of the data plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
     Publish(SessionId, SourceId),
+    BeginFeed(SessionId, SourceId),
     Subscribe(SessionId, SourceId, bool),
     AcceptAnswer(SessionId),
     Trickle(SessionId, String),
@@ -36,6 +41,11 @@ struct Script {
     refusal: Mutex<Option<Error>>,
     hanging: Mutex<bool>,
     snapshots: Mutex<Vec<Arc<Snapshot>>>,
+    /// What encoders handed over.
+    batches: Arc<Mutex<Vec<Arc<Batch>>>>,
+    /// Viewers over WebRTC, as encoders are told.
+    watchers: Arc<AtomicUsize>,
+    closings: Mutex<HashMap<SessionId, oneshot::Sender<CloseReason>>>,
     called: Notify,
 }
 
@@ -60,6 +70,16 @@ impl Fake {
     /// Does not answer from now on.
     pub fn hang(&self, hanging: bool) {
         *lock(&self.0.hanging) = hanging;
+    }
+
+    /// What encoders handed over so far.
+    pub fn batches(&self) -> Vec<Arc<Batch>> {
+        lock(&self.0.batches).clone()
+    }
+
+    /// Viewers over WebRTC from now on.
+    pub fn watch(&self, viewers: usize) {
+        self.0.watchers.store(viewers, Ordering::Relaxed);
     }
 
     pub fn measure(&self, snapshot: Snapshot) {
@@ -110,6 +130,18 @@ impl Media for Fake {
         self.answer(call, described(request.session))
     }
 
+    fn begin_feed(&self, session: SessionId, source: SourceId) -> Answering<'_, FeedLink> {
+        let (closed, receiver) = oneshot::channel();
+        lock(&self.0.closings).insert(session, closed);
+        let batches = Arc::clone(&self.0.batches);
+        let sink = move |batch| {
+            lock(&batches).push(batch);
+            true
+        };
+        let link = FeedLink::new(1, sink, Arc::clone(&self.0.watchers), receiver);
+        self.answer(Call::BeginFeed(session, source), link)
+    }
+
     fn accept_answer(&self, session: SessionId, _: String) -> Answering<'_, ()> {
         self.answer(Call::AcceptAnswer(session), ())
     }
@@ -138,6 +170,9 @@ impl Media for Fake {
     }
 
     fn close(&self, session: SessionId, reason: CloseReason) {
+        if let Some(closed) = lock(&self.0.closings).remove(&session) {
+            let _ = closed.send(reason);
+        }
         self.note(Call::Close(session, reason));
     }
 

@@ -13,7 +13,8 @@ use inver_proto::{SessionId, SourceId};
 use inver_server::config::Config;
 use inver_server::running::{DataPlane, Running};
 use inver_shard::{
-    Answer, CloseReason, Error, Event, IceFragment, LayerSelection, Publish, Snapshot, Subscribe,
+    Answer, CloseReason, Error, Event, FeedLink, IceFragment, LayerSelection, Publish, Snapshot,
+    Subscribe,
 };
 use tokio::sync::mpsc;
 
@@ -48,6 +49,10 @@ impl Media for Scripted {
 
     fn subscribe(&self, request: Subscribe) -> Answering<'_, Answer> {
         Box::pin(self.answer(request.session))
+    }
+
+    fn begin_feed(&self, _: SessionId, _: SourceId) -> Answering<'_, FeedLink> {
+        Box::pin(async { Err(Error::Full) })
     }
 
     fn accept_answer(&self, _: SessionId, _: String) -> Answering<'_, ()> {
