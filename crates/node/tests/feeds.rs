@@ -241,7 +241,7 @@ async fn a_reader_begins_with_the_present_group_and_ends_with_control() {
     let absent = node.handle.read_frames(read("studio")).await;
     assert_eq!(
         absent.expect_err("nobody is there").kind,
-        RefusalKind::NotFound
+        RefusalKind::Conflict
     );
     let mut feed = feed(&node, "studio").await;
     let config = h264(&PLAIN_SPS);
