@@ -33,8 +33,33 @@ pub struct Sps {
     pub chroma_bits: u8,
     /// Picture size in pixels after cropping.
     pub size: (u32, u32),
+    /// Picture size in pixels as it is coded: whole macroblocks, before cropping.
+    pub coded_size: (u32, u32),
+    /// `frame_mbs_only_flag`: there are no interlaced pictures.
+    pub frames_only: bool,
+    /// `max_num_ref_frames`.
+    pub reference_frames: u32,
+    /// Bits of `frame_num` in slice headers.
+    pub frame_num_bits: u32,
+    /// Bits of `pic_order_cnt_lsb` in slice headers; `None` where they have no such field.
+    pub order_bits: Option<u32>,
+    /// What the VUI says of colours, where it does.
+    pub colour: Option<Colour>,
     /// `max_num_reorder_frames` of the VUI, where present.
     pub reorder_frames: Option<u32>,
+}
+
+/// How samples stand for colours (H.264 E.2.1, code points of ITU-T H.273).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Colour {
+    /// Whether samples use all values from 0 to 255.
+    pub full_range: bool,
+    /// `colour_primaries`; 2 is unspecified.
+    pub primaries: u8,
+    /// `transfer_characteristics`; 2 is unspecified.
+    pub transfer: u8,
+    /// `matrix_coefficients`; 2 is unspecified.
+    pub matrix: u8,
 }
 
 impl Sps {
@@ -198,11 +223,10 @@ pub fn sps(nal: &[u8]) -> Option<Sps> {
             }
         }
     }
-    bits.ue()?;
+    let frame_num_bits = bits.ue()?.checked_add(4)?;
+    let mut order_bits = None;
     match bits.ue()? {
-        0 => {
-            bits.ue()?;
-        }
+        0 => order_bits = Some(bits.ue()?.checked_add(4)?),
         1 => {
             bits.skip(1)?;
             bits.se()?;
@@ -217,7 +241,7 @@ pub fn sps(nal: &[u8]) -> Option<Sps> {
         }
         _ => {}
     }
-    bits.ue()?;
+    let reference_frames = bits.ue()?;
     bits.skip(1)?;
     let width_mbs = bits.ue()?.checked_add(1)?;
     let height_units = bits.ue()?.checked_add(1)?;
@@ -242,13 +266,13 @@ pub fn sps(nal: &[u8]) -> Option<Sps> {
     let height = height_units
         .checked_mul(16)?
         .checked_mul(2 - frame_mbs_only)?;
+    let coded_size = (width, height);
     let width = width.checked_sub(crop[0].checked_add(crop[1])?.checked_mul(unit_x)?)?;
     let height = height.checked_sub(crop[2].checked_add(crop[3])?.checked_mul(unit_y)?)?;
-    let reorder_frames = if bits.bit()? == 1 {
-        vui_reorder(&mut bits)
-    } else {
-        None
-    };
+    let (mut colour, mut reorder_frames) = (None, None);
+    if bits.bit()? == 1 {
+        reorder_frames = vui(&mut bits, &mut colour);
+    }
     Some(Sps {
         profile: u8::try_from(profile).ok()?,
         constraints: u8::try_from(constraints).ok()?,
@@ -257,6 +281,12 @@ pub fn sps(nal: &[u8]) -> Option<Sps> {
         luma_bits: u8::try_from(luma_bits).ok()?,
         chroma_bits: u8::try_from(chroma_bits).ok()?,
         size: (width, height),
+        coded_size,
+        frames_only: frame_mbs_only == 1,
+        reference_frames,
+        frame_num_bits,
+        order_bits,
+        colour,
         reorder_frames,
     })
 }
@@ -272,8 +302,8 @@ fn skip_scaling_list(bits: &mut Bits<'_>, size: u32) -> Option<()> {
     Some(())
 }
 
-/// `max_num_reorder_frames` of the VUI (H.264 E.1.1).
-fn vui_reorder(bits: &mut Bits<'_>) -> Option<u32> {
+/// Reads the VUI (H.264 E.1.1): `max_num_reorder_frames` and, on the way there, colours.
+fn vui(bits: &mut Bits<'_>, colour: &mut Option<Colour>) -> Option<u32> {
     if bits.bit()? == 1 && bits.bits(8)? == 255 {
         bits.skip(32)?;
     }
@@ -281,10 +311,21 @@ fn vui_reorder(bits: &mut Bits<'_>) -> Option<u32> {
         bits.skip(1)?;
     }
     if bits.bit()? == 1 {
-        bits.skip(4)?;
+        bits.skip(3)?;
+        let full_range = bits.bit()? == 1;
+        let mut codes = [2; 3];
         if bits.bit()? == 1 {
-            bits.skip(24)?;
+            for code in &mut codes {
+                *code = u8::try_from(bits.bits(8)?).ok()?;
+            }
         }
+        let [primaries, transfer, matrix] = codes;
+        *colour = Some(Colour {
+            full_range,
+            primaries,
+            transfer,
+            matrix,
+        });
     }
     if bits.bit()? == 1 {
         bits.ue()?;
@@ -344,6 +385,11 @@ mod tests {
         let sps = sps(&SPS_720P).expect("parses");
         assert_eq!(sps.size, (1280, 720));
         assert_eq!(sps.reorder_frames, Some(2));
+        assert_eq!(sps.coded_size, (1280, 720));
+        assert!(sps.frames_only);
+        assert_eq!(sps.reference_frames, 4);
+        assert_eq!((sps.frame_num_bits, sps.order_bits), (4, Some(6)));
+        assert_eq!(sps.colour, None);
     }
 
     #[test]
