@@ -19,4 +19,7 @@ pub struct Config {
     pub admin_token: Option<Secret>,
     /// The program's version, shown by the control API.
     pub version: String,
+    /// Sources with B-frames that may be coded again for viewers over WebRTC at once; each takes
+    /// up to a core. 0: viewers of such sources are refused.
+    pub recoders: usize,
 }

@@ -99,6 +99,18 @@ impl Hub {
         let _ = self.live.send(Read::Idle);
     }
 
+    /// The pictures of a layer since its last keyframe, but for the latest one.
+    pub(crate) fn group_before_latest(&self, layer: u8) -> Vec<Arc<Frame>> {
+        let group = self.lock();
+        let pictures = group.reads.iter().filter_map(|read| match read {
+            Read::Video { layer: of, frame } if *of == layer => Some(Arc::clone(frame)),
+            Read::Video { .. } | Read::Audio(_) | Read::Lost | Read::Idle => None,
+        });
+        let mut pictures: Vec<Arc<Frame>> = pictures.collect();
+        pictures.pop();
+        pictures
+    }
+
     /// The present group and what follows it.
     fn join(&self) -> (VecDeque<Read>, broadcast::Receiver<Read>) {
         let group = self.lock();

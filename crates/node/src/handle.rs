@@ -9,10 +9,11 @@ use inver_control::{
     Stored, SystemEntropy,
 };
 use inver_proto::{
-    ApiEvent, IceServer, Publication, RoomId, ServerInfo, SessionId, SourceId, Timestamp,
+    ApiEvent, EncoderPorts, IceServer, Publication, RoomId, ServerInfo, SessionId, SourceId,
+    Timestamp,
 };
 use inver_shard::{Event, Snapshot};
-use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 use tokio::time::Instant;
 
 use crate::api::SessionEvent;
@@ -59,6 +60,7 @@ pub(crate) struct Settings {
     pub(crate) policy: Policy,
     pub(crate) ice_servers: Vec<IceServer>,
     pub(crate) version: String,
+    pub(crate) recoders: usize,
 }
 
 pub(crate) struct Inner {
@@ -69,6 +71,7 @@ pub(crate) struct Inner {
     pub(crate) writing: tokio::sync::Mutex<()>,
     pub(crate) watchers: Watchers,
     ice_servers: Mutex<Vec<IceServer>>,
+    encoders: Mutex<EncoderPorts>,
     pub(crate) admin_token: Secret,
     version: String,
     /// `None` once stopped, so that readers come to an end.
@@ -79,6 +82,8 @@ pub(crate) struct Inner {
     pub(crate) hubs: Hubs,
     /// Sessions of readers.
     pub(crate) readers: Readers,
+    /// How many sources may be coded again at once.
+    pub(crate) recoders: Arc<Semaphore>,
     notes: mpsc::Sender<inver_control::Change>,
     /// Viewers to be moved, with where to: only the last word counts, so the number of sessions
     /// bounds it.
@@ -106,6 +111,7 @@ impl Handle {
             ice_servers,
             admin_token,
             version,
+            recoders,
         } = config;
         let opened = tokio::task::spawn_blocking(move || {
             secrets::make_folder(&data_dir)?;
@@ -119,6 +125,7 @@ impl Handle {
             policy,
             ice_servers,
             version,
+            recoders,
         };
         Self::start(settings, secrets, store, stored, media, events)
     }
@@ -136,6 +143,7 @@ impl Handle {
             policy,
             ice_servers,
             version,
+            recoders,
         } = settings;
         let started_wall = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
@@ -155,12 +163,14 @@ impl Handle {
             writing: tokio::sync::Mutex::new(()),
             watchers: Watchers::default(),
             ice_servers: Mutex::new(ice_servers),
+            encoders: Mutex::default(),
             admin_token,
             version,
             events: Mutex::new(Some(broadcast::channel(EVENTS).0)),
             feeds: Feeds::default(),
             hubs: Hubs::default(),
             readers: Readers::default(),
+            recoders: Arc::new(Semaphore::new(recoders)),
             notes,
             switches: Mutex::new(HashMap::new()),
             switch: Notify::new(),
@@ -191,6 +201,16 @@ impl Handle {
         *current = servers;
     }
 
+    /// Tells clients from now on where encoders that do not speak WebRTC connect.
+    pub fn set_encoder_ports(&self, ports: EncoderPorts) {
+        let mut current = self
+            .0
+            .encoders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *current = ports;
+    }
+
     /// The bearer token that may do everything, for the admin link that the first run prints.
     pub fn admin_token(&self) -> &Secret {
         &self.0.admin_token
@@ -216,6 +236,11 @@ impl Handle {
             viewers,
             whip_url: format!("{base_url}/whip"),
             whep_url: format!("{base_url}/whep"),
+            encoders: inner
+                .encoders
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
             ice_servers: self.ice_servers(),
             draining,
         }

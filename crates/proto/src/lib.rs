@@ -18,7 +18,7 @@ pub use ids::{
     KeyId, MAX_NAME, NameError, ParticipantId, RESERVED_ROOMS, RoomId, SessionId, SourceId,
 };
 pub use requests::{
-    CreateKey, CreateRoom, CreateToken, CreatedKey, CreatedToken, IceServer, Key, KeyList,
-    ParticipantList, Problem, RoomList, ServerInfo,
+    CreateKey, CreateRoom, CreateToken, CreatedKey, CreatedToken, EncoderPorts, IceServer, Key,
+    KeyList, ParticipantList, Problem, RoomList, ServerInfo,
 };
 pub use timestamp::Timestamp;

@@ -181,10 +181,31 @@ pub struct ServerInfo {
     pub whip_url: String,
     /// Where WHEP viewers post, without the room.
     pub whep_url: String,
+    /// Ports of the doors for encoders that do not speak WebRTC.
+    #[serde(default)]
+    pub encoders: EncoderPorts,
     /// STUN and TURN servers for clients.
     pub ice_servers: Vec<IceServer>,
     /// Whether the server is about to stop and takes no new sessions.
     pub draining: bool,
+}
+
+/// Ports of the doors for encoders that do not speak WebRTC, on the host of the pages; absent
+/// where a door is off.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EncoderPorts {
+    /// RTMP over TCP.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rtmp: Option<u16>,
+    /// RTMP over TLS.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rtmps: Option<u16>,
+    /// SRT over UDP.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub srt: Option<u16>,
+    /// FTL over TCP and UDP.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ftl: Option<u16>,
 }
 
 /// An error's body (RFC 9457, `application/problem+json`).

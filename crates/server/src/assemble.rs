@@ -67,6 +67,7 @@ pub fn node_config(config: &Config) -> inver_node::Config {
             .as_ref()
             .map(|token| Secret::new(token.reveal())),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        recoders: rooms.recode_b_frames,
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
+use inver_proto::EncoderPorts;
+
 use crate::config::{Config, Openness};
 
 /// Room of the examples; any other name serves as well.
@@ -24,6 +26,10 @@ pub struct Banner<'a> {
     pub admin_token: Option<&'a str>,
     /// A stream key of [`ROOM`], where one was just made.
     pub stream_key: Option<&'a str>,
+    /// Ports of the doors for encoders that do not speak WebRTC.
+    pub encoders: &'a EncoderPorts,
+    /// Doors whose usual port is taken, and why.
+    pub missing: &'a [String],
     /// SHA-256 of the self-signed certificate, as browsers show it.
     pub fingerprint: Option<&'a str>,
 }
@@ -103,6 +109,45 @@ impl Banner<'_> {
             None if open => line("  Bearer Token", " (leave it empty)"),
             None => line("  Bearer Token", " a stream key, made on the admin page"),
         }
+        let key = match (self.stream_key, open) {
+            (Some(key), _) => key.to_owned(),
+            (None, true) => ROOM.to_owned(),
+            (None, false) => format!("{ROOM}-KEY"),
+        };
+        let host = base
+            .split_once("://")
+            .map_or(base, |(_, rest)| rest)
+            .split('/')
+            .next()
+            .unwrap_or_default();
+        let host = host_of(host);
+        if let Some(port) = self.encoders.rtmp {
+            line(
+                "RTMP",
+                &format!("rtmp://{host}:{port}/live  stream key {key}"),
+            );
+        }
+        if let Some(port) = self.encoders.rtmps {
+            line(
+                "RTMPS",
+                &format!("rtmps://{host}:{port}/live  stream key {key}"),
+            );
+        }
+        if let Some(port) = self.encoders.srt {
+            line(
+                "SRT",
+                &format!(
+                    "srt://{host}:{port}?streamid=publish:{}",
+                    srt_name(&key, open)
+                ),
+            );
+        }
+        if let Some(port) = self.encoders.ftl {
+            line(
+                "FTL",
+                &format!("{host}:{port}, with the number on the publish page"),
+            );
+        }
         line("", "");
         line("Media", &self.media());
         if let Some(fingerprint) = self.fingerprint {
@@ -138,7 +183,7 @@ impl Banner<'_> {
     /// What people should know about how they set the server up.
     pub fn notes(&self) -> Vec<String> {
         let config = self.config;
-        let mut notes = Vec::new();
+        let mut notes = self.missing.to_vec();
         let public = config.server.public_url.as_ref();
         let behind_https = public.is_some_and(|url| url.is_https());
         let reachable = self
@@ -175,6 +220,22 @@ impl Banner<'_> {
         }
         notes
     }
+}
+
+/// The host of an authority, without its port.
+fn host_of(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
+/// What stands behind `publish:` in a stream id: the room, and its key where there is one.
+fn srt_name(key: &str, open: bool) -> String {
+    if open {
+        return key.to_owned();
+    }
+    key.replacen('-', ":", 1)
 }
 
 fn host(ip: &IpAddr) -> String {

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 
 use crate::config::Listen;
 
@@ -57,6 +57,10 @@ fn explain(error: &io::Error, address: &Listen, flag: &Option<&'static str>) -> 
     }
 }
 
+/// What the kernel keeps of datagrams that are not read or sent yet; it gives as much as the system
+/// allows. Keyframes of a few dozen publishers at once.
+const UDP_BUFFER: usize = 4 << 20;
+
 /// Binds one address. `[::]` takes IPv4 too, and stands for `0.0.0.0` where there is no IPv6.
 ///
 /// # Errors
@@ -78,6 +82,42 @@ pub fn bind(
         flag,
         source,
     })
+}
+
+/// Binds one UDP address, as [`bind`] does for TCP.
+///
+/// # Errors
+/// The address is taken, forbidden or not of this machine.
+pub fn bind_udp(address: Listen, key: &'static str) -> Result<UdpSocket, Error> {
+    let bound = match datagrams(address.0) {
+        Err(error) if address.0.ip().is_unspecified() && lacks_ipv6(&error) => {
+            datagrams(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.0.port())))
+        }
+        result => result,
+    };
+    bound.map_err(|source| Error {
+        address,
+        key,
+        flag: None,
+        source,
+    })
+}
+
+fn datagrams(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    // Less than asked for still works, with less room for bursts.
+    let _ = socket.set_recv_buffer_size(UDP_BUFFER);
+    let _ = socket.set_send_buffer_size(UDP_BUFFER);
+    socket.bind(&address.into())?;
+    UdpSocket::from_std(socket.into())
 }
 
 fn lacks_ipv6(error: &io::Error) -> bool {

@@ -21,7 +21,7 @@ use crate::banner::{Banner, ROOM, machine_addresses};
 use crate::config::Config;
 use crate::http::redirect;
 use crate::http::serve::{self, Bounds};
-use crate::{listen, tls, turn};
+use crate::{doors, listen, tls, turn};
 
 /// How often draining looks whether the last session has gone.
 const LOOK: Duration = Duration::from_millis(50);
@@ -87,8 +87,12 @@ impl Running {
         let stream_key = first_stream_key(&handle).await;
         let listeners = bound.addresses()?;
         let show = first_run || show_admin_link;
+        let encoders = bound.encoders.ports();
+        handle.set_encoder_ports(encoders.clone());
         let banner = Banner {
             config,
+            encoders: &encoders,
+            missing: &bound.encoders.missing,
             listeners: &listeners,
             machine: &machine,
             candidates: &plane.candidates,
@@ -154,6 +158,7 @@ impl Running {
                     self.serving.spawn(serve);
                 }
             };
+        let encoders_tls = tls.clone();
         spawn(bound.pages, application.router, tls, &bounds);
         spawn(
             bound.redirects,
@@ -167,6 +172,13 @@ impl Running {
             ..bounds
         };
         spawn(bound.metrics, application.metrics, None, &own);
+        bound.encoders.serve(
+            config,
+            &self.handle,
+            encoders_tls.as_ref(),
+            &mut self.serving,
+            stopped,
+        );
     }
 
     /// Reads certificate files again.
@@ -215,6 +227,7 @@ struct Bound {
     pages: Vec<TcpListener>,
     redirects: Vec<TcpListener>,
     metrics: Vec<TcpListener>,
+    encoders: doors::Bound,
 }
 
 impl Bound {
@@ -241,6 +254,7 @@ impl Bound {
             pages,
             redirects,
             metrics,
+            encoders: doors::Bound::new(config)?,
         })
     }
 

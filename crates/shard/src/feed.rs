@@ -39,12 +39,39 @@ pub(crate) struct Feed {
     closed: Option<oneshot::Sender<CloseReason>>,
 }
 
+type Sink = Arc<dyn Fn(Arc<Batch>) -> bool + Send + Sync>;
+
+/// The way of packets to the shard, for threads that make them. Clones are the same way.
+#[derive(Clone)]
+pub struct FeedSender {
+    epoch: u64,
+    sink: Sink,
+}
+
+impl std::fmt::Debug for FeedSender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FeedSender")
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FeedSender {
+    /// Hands over the packets of a frame. `false`: the shard is behind and they are lost.
+    pub fn send(&self, packets: Vec<Routed>) -> bool {
+        (self.sink)(Arc::new(Batch {
+            epoch: self.epoch,
+            packets,
+        }))
+    }
+}
+
 /// Where an encoder's packets go. Dropping it says nothing: end the session with
 /// [`Link::close`](crate::Link::close).
 pub struct FeedLink {
     /// Counts the sessions of the source: goes into each batch.
     epoch: u64,
-    sink: Box<dyn Fn(Arc<Batch>) -> bool + Send + Sync>,
+    sink: Sink,
     watchers: Arc<AtomicUsize>,
     closed: oneshot::Receiver<CloseReason>,
 }
@@ -67,7 +94,7 @@ impl FeedLink {
     ) -> Self {
         Self {
             epoch,
-            sink: Box::new(sink),
+            sink: Arc::new(sink),
             watchers,
             closed,
         }
@@ -75,10 +102,15 @@ impl FeedLink {
 
     /// Hands over the packets of a frame. `false`: the shard is behind and they are lost.
     pub fn send(&self, packets: Vec<Routed>) -> bool {
-        (self.sink)(Arc::new(Batch {
+        self.sender().send(packets)
+    }
+
+    /// The same way for another thread.
+    pub fn sender(&self) -> FeedSender {
+        FeedSender {
             epoch: self.epoch,
-            packets,
-        }))
+            sink: Arc::clone(&self.sink),
+        }
     }
 
     /// How many viewers over WebRTC the source has: what only they need is made only while this

@@ -28,7 +28,7 @@ pub use api::{
 };
 pub use config::{Config, Estimation, StartError};
 pub use demux::fuzz_classify;
-pub use feed::FeedLink;
+pub use feed::{FeedLink, FeedSender};
 pub use inver_sfu::{Batch, Routed};
 pub use link::{Link, start};
 pub use snapshot::{

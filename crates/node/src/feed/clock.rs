@@ -21,7 +21,7 @@ const COMPARED_AFTER: Duration = Duration::from_secs(60);
 const TOLERATED: f64 = 500.0;
 
 /// Maps one publication's media time. Pure; time is an argument.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Clock {
     /// What is added to a media time, so that the time line goes on over jumps.
     offset: Option<i64>,

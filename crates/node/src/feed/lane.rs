@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use inver_media::codec::{inspect, records};
+use inver_media::codec::inspect;
 use inver_media::payload::{PacketizeError, Packetizer, Payload};
-use inver_media::{Codec, Extensions, Frame, MediaTime, Packet};
+use inver_media::{Codec, Extensions, Frame, Packet};
 use inver_rtc::Layer;
 use inver_shard::Routed;
 
@@ -22,9 +22,6 @@ pub(super) struct Lane {
     codec: Codec,
     layer: u8,
     sequence: u64,
-    latest: Option<MediaTime>,
-    /// Pictures come in another order than they are shown in.
-    reordered: bool,
     payloads: Vec<Payload>,
 }
 
@@ -35,32 +32,26 @@ impl Lane {
             codec,
             layer,
             sequence: 1 << 16,
-            latest: None,
-            reordered: false,
             payloads: Vec::new(),
         }
+    }
+
+    /// The same lane, far enough on in its numbers that what earlier ends of it, `times` so far,
+    /// have sent cannot be confused with what follows: a day of packets.
+    pub(super) fn onward(mut self, times: u32) -> Self {
+        self.sequence += u64::from(times) << 28;
+        self
     }
 
     pub(super) fn codec(&self) -> Codec {
         self.codec
     }
 
-    /// Looks at a picture's place. `true` where this is the first that is out of order.
-    pub(super) fn finds_reordering(&mut self, frame: &Frame) -> bool {
-        let declared = records::reorder_depth(&frame.config).is_some_and(|depth| depth > 0);
-        let seen = self.latest.is_some_and(|latest| frame.pts < latest);
-        // A keyframe may come with an earlier time where the encoder's clock was set back.
-        let seen = seen && !frame.keyframe;
-        self.latest = Some(frame.pts);
-        let found = (declared || seen) && !self.reordered;
-        self.reordered |= declared || seen;
-        found
-    }
-
-    /// Appends a frame's packets.
+    /// Appends a frame's packets; `out_of_order`: no viewer may be shown them.
     pub(super) fn cut(
         &mut self,
         frame: &Frame,
+        out_of_order: bool,
         clock: &Clock,
         now: Instant,
         packets: &mut Vec<Routed>,
@@ -73,7 +64,7 @@ impl Lane {
         let sender = clock.sender(rate);
         for payload in self.payloads.drain(..) {
             let mut info = inspect(self.codec, &payload.bytes);
-            info.reordered |= self.reordered;
+            info.reordered |= out_of_order;
             let packet = Packet {
                 sequence: self.sequence,
                 timestamp,

@@ -8,6 +8,8 @@
 mod clock;
 mod figures;
 mod lane;
+mod order;
+mod recoding;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,9 +17,9 @@ use std::time::{Duration, Instant};
 use inver_control::{Control, MediaEvent, PublishRequest, PublishTarget, Refusal, Secret};
 use inver_media::audio::{OPUS_BITRATE, ToOpus};
 use inver_media::codec::records;
-use inver_media::{Codec, Frame, Kind};
+use inver_media::{Codec, Frame, Kind, MediaTime};
 use inver_proto::{CloseCause, ParticipantId, RoomId, SessionId, SourceId, Warning, WarningKind};
-use inver_shard::{CloseReason, FeedLink, Routed};
+use inver_shard::{CloseReason, FeedLink};
 
 use crate::api::{Encoder, PublishFeed, Target};
 use crate::figures as shown;
@@ -28,6 +30,8 @@ use crate::sessions::{Reserved, client_info, refusal};
 use clock::Clock;
 pub(crate) use figures::{Feeds, Figures};
 use lane::Lane;
+use order::Order;
+use recoding::Recoding;
 
 /// Tracks of video that one encoder can send: simulcast has three, ladders a few more.
 const MOST_LAYERS: u8 = 8;
@@ -109,7 +113,6 @@ impl Handle {
             warned: Vec::new(),
             begun: now,
             reviewed: now,
-            packets: Vec::new(),
         })
     }
 }
@@ -117,6 +120,21 @@ impl Handle {
 fn keys_of(control: &Control, room: &RoomId) -> Vec<Secret> {
     let keys = control.reveal_keys(room).unwrap_or_default();
     keys.into_iter().map(|(_, key)| key).collect()
+}
+
+/// One video track.
+#[derive(Debug, Default)]
+struct Video {
+    lane: Option<Lane>,
+    order: Order,
+    /// The latest time that was sent as it came.
+    sent: Option<MediaTime>,
+    /// The coder, while somebody watches pictures that came out of order.
+    recoding: Option<Recoding>,
+    /// How often it was begun.
+    begun: u32,
+    /// It cannot be coded again: nobody is shown it.
+    hopeless: bool,
 }
 
 /// One encoder's session. Dropping it ends the session.
@@ -131,13 +149,12 @@ pub struct Feed {
     figures: Arc<Figures>,
     clock: Clock,
     /// By layer.
-    video: Vec<Option<Lane>>,
+    video: Vec<Video>,
     audio: Option<Lane>,
     to_opus: Option<Box<ToOpus>>,
     warned: Vec<WarningKind>,
     begun: Instant,
     reviewed: Instant,
-    packets: Vec<Routed>,
 }
 
 impl std::fmt::Debug for Feed {
@@ -180,23 +197,98 @@ impl Feed {
         self.hub.video(layer, frame);
         let index = usize::from(layer);
         if self.video.len() <= index {
-            self.video.resize_with(index + 1, || None);
+            self.video.resize_with(index + 1, Video::default);
         }
-        let lane = self.video[index].take();
-        let mut lane = lane
-            .filter(|lane| lane.codec() == frame.codec())
-            .unwrap_or_else(|| Lane::new(frame.codec(), layer));
-        if lane.finds_reordering(frame) {
+        let mut video = std::mem::take(&mut self.video[index]);
+        if video.order.finds(frame) {
+            self.tell_of_order(frame.codec());
+        }
+        if video.order.is_reordered() {
+            self.reordered(&mut video, layer, frame, now);
+        } else {
+            video.sent = video.sent.max(Some(frame.pts));
+            let mut lane = lane_of(video.lane.take(), frame.codec(), layer);
+            self.cut(&mut lane, frame, false, now);
+            video.lane = Some(lane);
+        }
+        self.video[index] = video;
+        self.review(now);
+    }
+
+    fn tell_of_order(&mut self, codec: Codec) {
+        let cure = "set B-frames to 0 (OBS: bf=0 or the zerolatency tune; ffmpeg: -bf 0)";
+        let message = if codec == Codec::H264 && self.inner.recoders.available_permits() > 0 {
+            format!(
+                "the encoder sends B-frames, which WebRTC cannot show, so the pictures are coded \
+                 again here while somebody watches, at the cost of quality and up to a core; {cure}"
+            )
+        } else {
+            format!(
+                "the encoder sends B-frames, which WebRTC cannot show, so viewers over WebRTC are \
+                 refused; {cure}"
+            )
+        };
+        self.warn(WarningKind::BFrames, message);
+    }
+
+    /// A picture of a track whose pictures come out of order: coded again while somebody watches,
+    /// or marked so that nobody is shown it.
+    fn reordered(&mut self, video: &mut Video, layer: u8, frame: &Frame, now: Instant) {
+        if frame.codec() != Codec::H264 || layer > 0 {
+            video.hopeless = true;
+        }
+        if let Some(why) = video.recoding.as_ref().and_then(Recoding::failure) {
+            video.recoding = None;
+            video.hopeless = true;
+            self.warn(WarningKind::Unsupported, why);
+        }
+        if video.hopeless {
+            let mut lane = lane_of(video.lane.take(), frame.codec(), layer);
+            self.cut(&mut lane, frame, true, now);
+            video.lane = Some(lane);
+            return;
+        }
+        if self.link.watchers() == 0 {
+            // The thread ends when its queue does. Its packets' numbers end with it.
+            if video.recoding.take().is_some() {
+                video.lane = None;
+            }
+            self.link.send(Vec::new());
+            return;
+        }
+        if video.recoding.is_none() && !self.begin_recoding(video, layer, frame.codec()) {
+            video.hopeless = true;
+            return self.reordered(video, layer, frame, now);
+        }
+        if let Some(recoding) = &mut video.recoding {
+            recoding.push(frame, &self.clock);
+        }
+    }
+
+    /// Begins to code again, from the present group of pictures on.
+    fn begin_recoding(&mut self, video: &mut Video, layer: u8, codec: Codec) -> bool {
+        let Ok(permit) = Arc::clone(&self.inner.recoders).try_acquire_owned() else {
             self.warn(
-                WarningKind::BFrames,
-                "the encoder sends B-frames, which WebRTC cannot show: set B-frames to 0 (OBS: \
-                 bf=0 or the zerolatency tune; ffmpeg: -bf 0)"
+                WarningKind::Unsupported,
+                "the server codes as many streams with B-frames again as it may, so viewers over \
+                 WebRTC are refused"
                     .to_owned(),
             );
+            return false;
+        };
+        let lane = lane_of(video.lane.take(), codec, layer).onward(video.begun);
+        video.begun += 1;
+        let begun = Recoding::begin(lane, video.sent, self.link.sender(), permit);
+        let Some(mut recoding) = begun else {
+            return false;
+        };
+        // All but the latest, which comes by itself.
+        let group = self.hub.group_before_latest(layer);
+        for frame in group {
+            recoding.push(&frame, &self.clock);
         }
-        self.cut(&mut lane, frame, now);
-        self.video[index] = Some(lane);
-        self.review(now);
+        video.recoding = Some(recoding);
+        true
     }
 
     /// Takes a piece of sound, AAC or Opus. Never waits.
@@ -259,23 +351,19 @@ impl Feed {
     }
 
     fn sound(&mut self, frame: &Frame, now: Instant) {
-        let lane = self.audio.take();
-        let mut lane = lane
-            .filter(|lane| lane.codec() == frame.codec())
-            .unwrap_or_else(|| Lane::new(frame.codec(), 0));
-        self.cut(&mut lane, frame, now);
+        let mut lane = lane_of(self.audio.take(), frame.codec(), 0);
+        self.cut(&mut lane, frame, false, now);
         self.audio = Some(lane);
     }
 
-    fn cut(&mut self, lane: &mut Lane, frame: &Frame, now: Instant) {
-        let mut packets = std::mem::take(&mut self.packets);
-        if let Err(error) = lane.cut(frame, &self.clock, now, &mut packets) {
+    fn cut(&mut self, lane: &mut Lane, frame: &Frame, out_of_order: bool, now: Instant) {
+        let mut packets = Vec::new();
+        if let Err(error) = lane.cut(frame, out_of_order, &self.clock, now, &mut packets) {
             tracing::debug!(session = %self.session, %error, "a frame was not sent on");
         }
         if !packets.is_empty() && !self.link.send(packets) {
             tracing::debug!(session = %self.session, "the data plane is behind; a frame is lost");
         }
-        self.packets = Vec::new();
     }
 
     /// Tells what is known of the encoder, for the API and the pages.
@@ -348,6 +436,12 @@ impl Drop for Feed {
         self.hub.idle();
         self.inner.media.close(self.session, CloseReason::Remote);
     }
+}
+
+/// The lane that a track has, or another one where the codec is another.
+fn lane_of(lane: Option<Lane>, codec: Codec, layer: u8) -> Lane {
+    lane.filter(|lane| lane.codec() == codec)
+        .unwrap_or_else(|| Lane::new(codec, layer))
 }
 
 /// Size, profile and the like of a video configuration, for the packets' format.

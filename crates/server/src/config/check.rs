@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::load::Loaded;
 use super::problem::{Place, Problem};
@@ -50,6 +51,57 @@ impl Config {
         }
     }
 
+    /// Addresses of RTMP: as configured, else those of the pages with port 1935.
+    pub fn rtmp_listen(&self) -> Vec<Listen> {
+        self.beside(self.rtmp.listen.as_ref(), 1935)
+    }
+
+    /// Addresses of RTMP over TLS: as configured, else those of the pages with port 1936 where
+    /// there is a certificate.
+    pub fn rtmps_listen(&self) -> Vec<Listen> {
+        if self.rtmp.tls_listen.is_none() && (!self.is_https() || self.rtmp_listen().is_empty()) {
+            return Vec::new();
+        }
+        self.beside(self.rtmp.tls_listen.as_ref(), 1936)
+    }
+
+    /// Addresses of SRT: as configured, else those of the pages with port 8890.
+    pub fn srt_listen(&self) -> Vec<Listen> {
+        self.beside(self.srt.listen.as_ref(), 8890)
+    }
+
+    /// Addresses of FTL: as configured, else those of the pages with port 8084.
+    pub fn ftl_listen(&self) -> Vec<Listen> {
+        self.beside(self.ftl.listen.as_ref(), 8084)
+    }
+
+    fn beside(&self, configured: Option<&Vec<Listen>>, port: u16) -> Vec<Listen> {
+        if let Some(configured) = configured {
+            return configured.clone();
+        }
+        let mut beside: Vec<Listen> = Vec::new();
+        for listen in self.listen() {
+            let address = Listen(SocketAddr::new(listen.0.ip(), port));
+            if !beside.contains(&address) {
+                beside.push(address);
+            }
+        }
+        beside
+    }
+
+    /// Addresses of everything that begins sessions.
+    fn doors(&self) -> impl Iterator<Item = Listen> {
+        let broadcast = [
+            self.rtmp_listen(),
+            self.rtmps_listen(),
+            self.srt_listen(),
+            self.ftl_listen(),
+        ];
+        self.listen()
+            .into_iter()
+            .chain(broadcast.into_iter().flatten())
+    }
+
     /// Whether the listeners speak TLS.
     pub fn is_https(&self) -> bool {
         self.tls.certificate.is_some() || self.tls.self_signed || !self.acme.domains.is_empty()
@@ -75,7 +127,7 @@ impl Config {
     pub fn openness(&self) -> Openness {
         if self.rooms.open == Some(false) {
             Openness::KeyedByChoice
-        } else if !self.listen().iter().all(Listen::is_loopback) {
+        } else if !self.doors().all(|listen| listen.is_loopback()) {
             Openness::KeyedByListener
         } else if self.rooms.open != Some(true) && self.is_proxied() {
             Openness::KeyedByProxy
@@ -167,7 +219,8 @@ impl Loaded {
         }
         if config.rooms.open == Some(true) && !config.openness().is_open() {
             let message = "rooms without keys are for this machine only: with this, every \
-                           address in server.listen must be a loopback one, like 127.0.0.1:8080";
+                           address in server.listen, rtmp.listen, srt.listen and ftl.listen \
+                           must be a loopback one, like 127.0.0.1:8080";
             wrong("rooms", "open", message.into());
         }
         if config.webrtc.shards > 256 {
@@ -202,6 +255,24 @@ impl Loaded {
             ("rooms", "max_rooms", config.rooms.max_rooms),
             ("rooms", "max_viewers", config.rooms.max_viewers as usize),
             ("rooms", "max_publishers", config.rooms.max_publishers),
+            ("rtmp", "connections", config.rtmp.connections),
+            (
+                "rtmp",
+                "connections_per_address",
+                config.rtmp.connections_per_address,
+            ),
+            ("srt", "connections", config.srt.connections),
+            (
+                "srt",
+                "connections_per_address",
+                config.srt.connections_per_address,
+            ),
+            ("ftl", "connections", config.ftl.connections),
+            (
+                "ftl",
+                "connections_per_address",
+                config.ftl.connections_per_address,
+            ),
             ("limits", "connections", config.limits.connections),
             ("limits", "half_open", config.limits.half_open),
             (
@@ -242,6 +313,23 @@ impl Loaded {
                     "must be longer than nothing; write one like 10s".into(),
                 );
             }
+        }
+        if !config.is_https() && !config.rtmps_listen().is_empty() {
+            let message = "needs tls.certificate, tls.self_signed or acme.domains";
+            wrong("rtmp", "tls_listen", message.into());
+        }
+        if config.srt.latency.0 > Duration::from_secs(10) {
+            let message = "is longer than 10s, which no live stream needs";
+            wrong("srt", "latency", message.into());
+        }
+        if let Some(passphrase) = &config.srt.read_passphrase
+            && !(10..=79).contains(&passphrase.reveal().len())
+        {
+            wrong(
+                "srt",
+                "read_passphrase",
+                "must have 10 to 79 characters".into(),
+            );
         }
         for server in &config.webrtc.ice_servers {
             if let Err(message) = check_ice_server(server) {

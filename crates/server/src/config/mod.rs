@@ -19,4 +19,4 @@ pub use schema::{
     Acme, Auth, Config, Estimation, IceServer, Limits, Log, LogFormat, Metrics, Rooms, SECTIONS,
     Server, Tls, Webrtc, keys_of,
 };
-pub use value::{BasePath, Listen, Period, PublicUrl, Secret};
+pub use value::{BasePath, Listen, Period, PublicUrl, Secret, UdpInput};

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::value::{BasePath, Listen, Period, PublicUrl, Secret, one_or_many, some_or_many};
+use super::value::{
+    BasePath, Listen, Period, PublicUrl, Secret, UdpInput, one_or_many, some_or_many,
+};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -20,6 +22,14 @@ pub struct Config {
     pub acme: Acme,
     /// Media.
     pub webrtc: Webrtc,
+    /// RTMP and RTMPS.
+    pub rtmp: Rtmp,
+    /// SRT.
+    pub srt: Srt,
+    /// FTL.
+    pub ftl: Ftl,
+    /// Transport streams over UDP.
+    pub udp: Udp,
     /// What rooms allow.
     pub rooms: Rooms,
     /// Who administers.
@@ -186,6 +196,98 @@ impl Default for Webrtc {
     }
 }
 
+/// `[rtmp]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rtmp {
+    /// Addresses; see [`Config::rtmp_listen`] for the default. An empty list turns RTMP off.
+    #[serde(deserialize_with = "some_or_many")]
+    pub listen: Option<Vec<Listen>>,
+    /// Addresses of RTMP over TLS; see [`Config::rtmps_listen`] for the default.
+    #[serde(deserialize_with = "some_or_many")]
+    pub tls_listen: Option<Vec<Listen>>,
+    /// Connections at once, RTMP and RTMPS together.
+    pub connections: usize,
+    /// Connections of one address.
+    pub connections_per_address: usize,
+}
+
+impl Default for Rtmp {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            tls_listen: None,
+            connections: 1_000,
+            connections_per_address: 250,
+        }
+    }
+}
+
+/// `[srt]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Srt {
+    /// UDP addresses; see [`Config::srt_listen`] for the default. An empty list turns SRT off.
+    #[serde(deserialize_with = "some_or_many")]
+    pub listen: Option<Vec<Listen>>,
+    /// How long a lost packet is waited for at least.
+    pub latency: Period,
+    /// Whether publishers have to encrypt, with their stream key as passphrase.
+    pub require_encryption: bool,
+    /// Passphrase of readers who encrypt.
+    pub read_passphrase: Option<Secret>,
+    /// Connections at once.
+    pub connections: usize,
+    /// Connections of one address.
+    pub connections_per_address: usize,
+}
+
+impl Default for Srt {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            latency: Period::milliseconds(120),
+            require_encryption: false,
+            read_passphrase: None,
+            connections: 1_000,
+            connections_per_address: 250,
+        }
+    }
+}
+
+/// `[ftl]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ftl {
+    /// Addresses, TCP and UDP; see [`Config::ftl_listen`] for the default. An empty list turns FTL
+    /// off.
+    #[serde(deserialize_with = "some_or_many")]
+    pub listen: Option<Vec<Listen>>,
+    /// Control connections at once.
+    pub connections: usize,
+    /// Control connections of one address.
+    pub connections_per_address: usize,
+}
+
+impl Default for Ftl {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            connections: 1_000,
+            connections_per_address: 250,
+        }
+    }
+}
+
+/// `[udp]`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Udp {
+    /// Rooms that MPEG transport streams over UDP feed, each with its address.
+    #[serde(deserialize_with = "one_or_many")]
+    pub inputs: Vec<UdpInput>,
+}
+
 /// When the bandwidth towards viewers is estimated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -241,6 +343,8 @@ pub struct Rooms {
     pub max_viewers: u32,
     /// Participants that publish in one call.
     pub max_publishers: usize,
+    /// Publications with B-frames that are coded again for viewers over WebRTC at once.
+    pub recode_b_frames: usize,
 }
 
 impl Default for Rooms {
@@ -253,6 +357,7 @@ impl Default for Rooms {
             max_rooms: 10_000,
             max_viewers: 10_000,
             max_publishers: 100,
+            recode_b_frames: 1,
         }
     }
 }
@@ -363,6 +468,10 @@ pub static SECTIONS: std::sync::LazyLock<Vec<(&'static str, &'static [&'static s
             ("tls", fields::<Tls>()),
             ("acme", fields::<Acme>()),
             ("webrtc", fields::<Webrtc>()),
+            ("rtmp", fields::<Rtmp>()),
+            ("srt", fields::<Srt>()),
+            ("ftl", fields::<Ftl>()),
+            ("udp", fields::<Udp>()),
             ("rooms", fields::<Rooms>()),
             ("auth", fields::<Auth>()),
             ("log", fields::<Log>()),

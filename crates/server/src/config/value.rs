@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use inver_proto::RoomId;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -176,6 +177,42 @@ impl fmt::Display for Listen {
     }
 }
 
+/// A room and the UDP address of the transport stream that feeds it: `studio=127.0.0.1:5000`, or a
+/// multicast group, `studio=239.0.0.1:5000`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UdpInput {
+    /// The room.
+    pub room: RoomId,
+    /// Where the stream comes to; its address may be a multicast group.
+    pub address: SocketAddr,
+}
+
+impl FromStr for UdpInput {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "`{text}` is no input; write room=address:port, like studio=127.0.0.1:5000 or \
+                 studio=239.0.0.1:5000"
+            )
+        };
+        let (room, address) = text.split_once('=').ok_or_else(wrong)?;
+        Ok(Self {
+            room: room
+                .parse()
+                .map_err(|error| format!("{error}; {}", wrong()))?,
+            address: address.parse().map_err(|_| wrong())?,
+        })
+    }
+}
+
+impl fmt::Display for UdpInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.room, self.address)
+    }
+}
+
 /// The address under which people reach the server: `https://live.example.com`, without a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl {
@@ -317,7 +354,7 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(Period, Listen, PublicUrl, BasePath);
+as_text!(Period, Listen, PublicUrl, BasePath, UdpInput);
 
 /// A list, or one value that stands for a list of one.
 pub(super) fn one_or_many<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
