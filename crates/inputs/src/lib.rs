@@ -1,3 +1,8 @@
 //! Inputs: each turns one outside protocol into publications.
 
+pub mod ftl;
+mod mpegts;
+pub mod rtmp;
+pub mod srt;
+pub mod udp_ts;
 pub mod whip;

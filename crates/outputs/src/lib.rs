@@ -1,3 +1,6 @@
 //! Outputs: each turns publications into one outside protocol.
 
+mod frames;
+pub mod rtmp;
+pub mod srt;
 pub mod whep;

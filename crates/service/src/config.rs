@@ -253,6 +253,26 @@ pub(crate) fn check_deadline(deadline: Duration) -> Result<Duration, ConfigError
     )))
 }
 
+/// Refuses pauses that would hammer the receiver or never end.
+pub(crate) fn check_retry(retry: Retry) -> Result<Retry, ConfigError> {
+    let milliseconds = Duration::from_millis;
+    let day = Duration::from_secs(24 * 3600);
+    let checks = [
+        ("the time of one try", retry.attempt, milliseconds(50)),
+        ("the first pause", retry.first, milliseconds(1)),
+        ("the longest pause", retry.longest, retry.first),
+        ("the age to give up at", retry.give_up, retry.first),
+    ];
+    for (what, is, least) in checks {
+        if is < least || is > day {
+            return Err(ConfigError::Duration(format!(
+                "{what} of notifications is {is:?}; {least:?} to a day are right"
+            )));
+        }
+    }
+    Ok(retry)
+}
+
 /// Makes the configured service. Call it within a tokio runtime: hooks have tasks.
 pub fn build(config: Config) -> Result<Arc<dyn Service>, ConfigError> {
     let decider: Arc<dyn Service> = match config.decider {

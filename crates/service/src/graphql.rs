@@ -34,6 +34,10 @@ use token::Tokens;
 /// Requests on their way at once; further ones wait within their deadlines.
 const REQUESTS: usize = 64;
 
+/// Reports and thumbnails on their way at once. They have places of their own, or those of a
+/// thousand streams would hold up the publisher who waits.
+const REPORTS: usize = 32;
+
 /// A thumbnail is no decision, nobody waits for it: it may take longer.
 const UPLOAD: Duration = Duration::from_secs(10);
 
@@ -43,6 +47,7 @@ pub struct GraphQl {
     tokens: Tokens,
     graph: Url,
     requests: Semaphore,
+    reporting: Semaphore,
     deadline: Duration,
     when_down: WhenDown,
     thumbnails: bool,
@@ -88,6 +93,7 @@ impl GraphQl {
             transport,
             graph: below(base, "api/graph"),
             requests: Semaphore::new(REQUESTS),
+            reporting: Semaphore::new(REPORTS),
             deadline,
             when_down: config.when_down,
             thumbnails: config.thumbnails,
@@ -95,19 +101,23 @@ impl GraphQl {
     }
 
     /// Runs a document and gives its `data`.
-    async fn run(&self, document: &str, variables: Value) -> Result<Value, Fault> {
+    async fn run(
+        &self,
+        places: &Semaphore,
+        document: &str,
+        variables: Value,
+    ) -> Result<Value, Fault> {
         let request = json!({ "query": document, "variables": variables });
         let content = Content {
             kind: HeaderValue::from_static("application/json"),
             body: Bytes::from(request.to_string()),
         };
-        within(self.deadline, self.exchange(content)).await
+        within(self.deadline, self.exchange(places, content)).await
     }
 
     /// Sends with a token; once more with a new one where the service does not take it.
-    async fn exchange(&self, content: Content) -> Result<Value, Fault> {
-        let _turn = self
-            .requests
+    async fn exchange(&self, places: &Semaphore, content: Content) -> Result<Value, Fault> {
+        let _place = places
             .acquire()
             .await
             .expect("this semaphore is never closed");
@@ -138,7 +148,9 @@ impl GraphQl {
 
     async fn key_of(&self, channel: u32) -> Result<KeyLookup, Fault> {
         let variables = json!({ "id": channel.to_string() });
-        let data = self.run(documents::HMAC_KEY, variables).await?;
+        let data = self
+            .run(&self.requests, documents::HMAC_KEY, variables)
+            .await?;
         match data.pointer("/channel/hmacKey") {
             Some(Value::String(key)) if !key.is_empty() => Ok(KeyLookup::Key(Secret::new(key))),
             _ => Ok(KeyLookup::Unknown),
@@ -182,7 +194,7 @@ impl GraphQl {
         };
         let room = start.room;
         let variables = json!({ "channelId": channel.to_string() });
-        let started = self.run(documents::START, variables).await;
+        let started = self.run(&self.requests, documents::START, variables).await;
         let id = started.and_then(|data| {
             let id = match data.pointer("/startStream/id") {
                 Some(Value::String(id)) => StreamId::new(id.as_str()),
@@ -287,7 +299,9 @@ impl Service for GraphQl {
     fn end_stream<'a>(&'a self, stream: &'a Stream) -> Answering<'a, Result<(), Fault>> {
         Box::pin(async move {
             let variables = json!({ "streamId": stream.id });
-            self.run(documents::END, variables).await.map(drop)
+            self.run(&self.reporting, documents::END, variables)
+                .await
+                .map(drop)
         })
     }
 
@@ -299,7 +313,8 @@ impl Service for GraphQl {
         Box::pin(async move {
             let metadata = documents::metadata(metadata);
             let variables = json!({ "streamId": stream.id, "metadata": metadata });
-            self.run(documents::REPORT, variables).await?;
+            self.run(&self.reporting, documents::REPORT, variables)
+                .await?;
             Ok(Verdict::Continue)
         })
     }
@@ -317,7 +332,9 @@ impl Service for GraphQl {
             check_thumbnail(&jpeg)?;
             let (kind, body) = documents::upload(&stream.id, &jpeg);
             let content = Content { kind, body };
-            within(UPLOAD, self.exchange(content)).await.map(drop)
+            within(UPLOAD, self.exchange(&self.reporting, content))
+                .await
+                .map(drop)
         })
     }
 

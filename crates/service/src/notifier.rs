@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::config::{ConfigError, HookConfig, Retry};
+use crate::config::{ConfigError, HookConfig, Retry, check_retry};
 use crate::fault::Fault;
 use crate::outbound::{Answer, Http, Post, Transport, endpoint, label, within};
 use crate::signature::Signer;
@@ -299,6 +299,7 @@ impl Hook {
             events,
             retry,
         } = config;
+        let retry = check_retry(retry)?;
         let target = Target::over_http(url.reveal(), &secrets, allow_private)?;
         let notifier = Notifier::start(Arc::new(target), retry);
         Ok(Self { notifier, events })

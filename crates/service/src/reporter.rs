@@ -12,6 +12,9 @@ pub const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// for 20 s unnoticed.
 const LIMIT: u8 = 5;
 
+/// Shortest time between two reports; less would be a load and no news.
+const SHORTEST: Duration = Duration::from_secs(1);
+
 /// What happens when reports have failed too often.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum AtLimit {
@@ -25,7 +28,7 @@ pub enum AtLimit {
 /// How reports are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReportPolicy {
-    /// Time between two reports.
+    /// Time between two reports; at least one second, whatever is set.
     pub interval: Duration,
     /// What happens at the limit.
     pub at_limit: AtLimit,
@@ -95,7 +98,8 @@ pub struct Reporter {
 
 impl Reporter {
     /// Reports of a stream that begins now; the first one is due after one interval.
-    pub fn new(policy: ReportPolicy, now: Instant) -> Self {
+    pub fn new(mut policy: ReportPolicy, now: Instant) -> Self {
+        policy.interval = policy.interval.max(SHORTEST);
         Self {
             policy,
             due: now + policy.interval,

@@ -29,7 +29,7 @@ use crate::asked::{
     Approved, Authority, Denied, DeniedBy, HmacRequest, KeyLookup, Proof, Publish, Read, Start,
     shown, split_at_first_dash,
 };
-use crate::config::{ConfigError, WebhookConfig, WhenDown, check_deadline};
+use crate::config::{ConfigError, WebhookConfig, WhenDown, check_deadline, check_retry};
 use crate::fault::Fault;
 use crate::notifier::{Notifier, Target, message, wall};
 use crate::outbound::within;
@@ -42,6 +42,10 @@ use answer::{Decision, Reply, decision};
 /// rather than opening a connection each.
 const QUESTIONS: usize = 64;
 
+/// Reports and thumbnails on their way at once. They have places of their own, or those of a
+/// thousand streams would hold up the publisher who waits.
+const REPORTS: usize = 32;
+
 /// Longest key in bytes that a service may name.
 const MAX_KEY: usize = 512;
 
@@ -50,6 +54,7 @@ pub struct Webhook {
     target: Arc<Target>,
     notifier: Notifier,
     questions: Semaphore,
+    reporting: Semaphore,
     deadline: Duration,
     when_down: WhenDown,
     viewers: bool,
@@ -101,11 +106,13 @@ impl Webhook {
             retry,
         } = config;
         let deadline = check_deadline(deadline)?;
+        let retry = check_retry(retry)?;
         let target = Arc::new(Target::over_http(url.reveal(), &secrets, allow_private)?);
         Ok(Self {
             notifier: Notifier::start(target.clone(), retry),
             target,
             questions: Semaphore::new(QUESTIONS),
+            reporting: Semaphore::new(REPORTS),
             deadline,
             when_down,
             viewers,
@@ -114,12 +121,21 @@ impl Webhook {
         })
     }
 
-    /// Asks once, within the deadline. A question is not repeated: somebody waits for the answer.
+    /// Asks. A question is not repeated: somebody waits for the answer.
     async fn ask(&self, kind: &'static str, data: impl Serialize) -> Result<Decision, Fault> {
+        self.send(&self.questions, kind, data).await
+    }
+
+    /// Sends once, when there is a place, within the deadline.
+    async fn send(
+        &self,
+        places: &Semaphore,
+        kind: &'static str,
+        data: impl Serialize,
+    ) -> Result<Decision, Fault> {
         let body = message(kind, wall(), data);
         let asked = async {
-            let _turn = self
-                .questions
+            let _place = places
                 .acquire()
                 .await
                 .expect("this semaphore is never closed");
@@ -238,7 +254,7 @@ impl Webhook {
     /// Tells how a stream fares; the webhook may end it.
     async fn tell(&self, kind: &'static str, data: impl Serialize) -> Result<Verdict, Fault> {
         let ours = "the service ended the stream";
-        match self.ask(kind, data).await? {
+        match self.send(&self.reporting, kind, data).await? {
             Decision::Yes(reply) | Decision::No { reply, .. } if reply.end == Some(true) => {
                 let reason = Denied::new(DeniedBy::Policy, reply.reason.as_deref(), ours).reason;
                 Ok(Verdict::End { reason })

@@ -401,6 +401,16 @@ impl Listener {
         Ok(Connection::new(agreement, now))
     }
 
+    /// Whether an encrypted caller that waits has this passphrase. Costs about a millisecond.
+    #[must_use]
+    pub fn passphrase_fits(&self, id: RequestId, passphrase: &str) -> bool {
+        let pending = self.pending.values().find(|pending| pending.id == id);
+        let message = pending.and_then(|pending| pending.key.as_deref());
+        message.is_some_and(|message| {
+            Crypto::from_message(passphrase, message, self.refresh).is_ok()
+        })
+    }
+
     /// Refuses a connection. A request that is answered already stays as it is.
     pub fn reject(&mut self, id: RequestId, rejection: Rejection, now: Instant) {
         if let Some((call, pending)) = self.remove(id) {

@@ -1,0 +1,221 @@
+//! What outputs of frames share: one picture and one sound of a room, on one line of time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use inver_media::{Config, Frame, Kind, MediaTime};
+use inver_node::{FrameReader, Read};
+use tokio::time::{Instant, timeout_at};
+
+/// How long a player waits for the second kind of media before it gets the first alone. With less,
+/// sound that begins late would be missing from what players are told at the start.
+const OPENING: Duration = Duration::from_millis(700);
+
+/// Frames that are held meanwhile: a group of pictures may come at once.
+const OPENING_FRAMES: usize = 200;
+
+/// A step between frames beyond which the encoder's clock began anew: real pauses are followed
+/// without a step, or the reader is told of them.
+const JUMP: i64 = 10_000_000_000;
+
+/// From the last frame before such a step to the first after it.
+const AFTER_JUMP: i64 = 40_000_000;
+
+/// The frames that one player gets: the first layer of the picture, and the sound.
+///
+/// A player that is too slow loses what waits for it and goes on live, with the next keyframe.
+/// Where the publisher comes back or its clock begins anew, times go on.
+#[derive(Debug)]
+pub(crate) struct Frames {
+    reader: FrameReader,
+    /// What waits is old: it is dropped up to the present.
+    behind: bool,
+    awaits_keyframe: bool,
+    has_video: bool,
+    line: Line,
+}
+
+/// What a player begins with.
+#[derive(Debug, Default)]
+pub(crate) struct Opening {
+    /// The frames, in the order in which they came.
+    pub(crate) frames: Vec<Arc<Frame>>,
+    /// The configuration of the picture, where there is one.
+    pub(crate) video: Option<Arc<Config>>,
+    /// The configuration of the sound, where there is any.
+    pub(crate) audio: Option<Arc<Config>>,
+}
+
+impl Frames {
+    pub(crate) fn new(reader: FrameReader) -> Self {
+        Self {
+            reader,
+            behind: false,
+            awaits_keyframe: false,
+            has_video: false,
+            line: Line::default(),
+        }
+    }
+
+    /// The player did not take a frame: it goes on live, with the next keyframe.
+    pub(crate) fn skip(&mut self) {
+        self.behind = true;
+        self.awaits_keyframe = self.has_video;
+    }
+
+    /// What there is at the start. Empty where nothing comes.
+    pub(crate) async fn opening(&mut self) -> Opening {
+        let until = Instant::now() + OPENING;
+        let mut opening = Opening::default();
+        while opening.frames.len() < OPENING_FRAMES
+            && (opening.video.is_none() || opening.audio.is_none())
+            && let Ok(Some(frame)) = timeout_at(until, self.next()).await
+        {
+            let config = match frame.codec().kind() {
+                Kind::Video => &mut opening.video,
+                Kind::Audio => &mut opening.audio,
+            };
+            config.get_or_insert_with(|| frame.config.clone());
+            opening.frames.push(frame);
+        }
+        opening
+    }
+
+    /// The next frame; `None` once the session has ended. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Option<Arc<Frame>> {
+        loop {
+            let read = if self.behind {
+                tokio::select! {
+                    biased;
+                    read = self.reader.next() => Some(read?),
+                    () = std::future::ready(()) => None,
+                }
+            } else {
+                Some(self.reader.next().await?)
+            };
+            let frame = match read {
+                None => {
+                    self.behind = false;
+                    continue;
+                }
+                Some(Read::Video { layer: 0, frame }) => {
+                    self.has_video = true;
+                    frame
+                }
+                Some(Read::Audio(frame)) => frame,
+                Some(Read::Video { .. }) => continue,
+                Some(Read::Lost) => {
+                    self.skip();
+                    continue;
+                }
+                Some(Read::Idle) => {
+                    self.line.break_off();
+                    continue;
+                }
+            };
+            if self.behind {
+                continue;
+            }
+            if self.awaits_keyframe {
+                // Sound without its picture would run ahead of it.
+                if frame.codec().kind() == Kind::Audio || !frame.keyframe {
+                    continue;
+                }
+                self.awaits_keyframe = false;
+            }
+            return Some(self.line.place(frame));
+        }
+    }
+}
+
+/// Keeps times going on where they begin anew.
+#[derive(Debug, Default)]
+struct Line {
+    /// By how many nanoseconds frames are moved.
+    shift: i64,
+    last: Option<MediaTime>,
+    broken: bool,
+}
+
+impl Line {
+    fn break_off(&mut self) {
+        self.broken = self.last.is_some();
+    }
+
+    fn place(&mut self, frame: Arc<Frame>) -> Arc<Frame> {
+        if let Some(last) = self.last {
+            let here = frame.dts.shifted(self.shift);
+            let step = here.0.saturating_sub(last.0);
+            if self.broken || step.saturating_abs() > JUMP {
+                self.broken = false;
+                let wanted = last.shifted(AFTER_JUMP);
+                self.shift = wanted.0.saturating_sub(frame.dts.0);
+            }
+        }
+        let dts = frame.dts.shifted(self.shift);
+        self.last = Some(self.last.map_or(dts, |last| last.max(dts)));
+        if self.shift == 0 {
+            return frame;
+        }
+        Arc::new(Frame {
+            pts: frame.pts.shifted(self.shift),
+            dts,
+            ..Frame::clone(&frame)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: i64) -> Arc<Frame> {
+        let at = MediaTime(ms * 1_000_000);
+        Arc::new(Frame {
+            config: Arc::new(Config::Vp8),
+            pts: at.shifted(5),
+            dts: at,
+            keyframe: true,
+            data: Arc::from([1]),
+        })
+    }
+
+    fn placed(line: &mut Line, ms: i64) -> i64 {
+        let frame = line.place(at(ms));
+        assert_eq!(frame.pts, frame.dts.shifted(5));
+        frame.dts.ticks(1000)
+    }
+
+    #[test]
+    fn times_go_on_where_the_publisher_comes_back() {
+        let mut line = Line::default();
+        assert_eq!(placed(&mut line, 5_000), 5_000);
+        assert_eq!(placed(&mut line, 9_000), 9_000);
+        line.break_off();
+        assert_eq!(placed(&mut line, 0), 9_040);
+        assert_eq!(placed(&mut line, 20), 9_060);
+    }
+
+    #[test]
+    fn times_go_on_where_the_encoders_clock_begins_anew() {
+        let mut line = Line::default();
+        assert_eq!(placed(&mut line, 100_000), 100_000);
+        assert_eq!(placed(&mut line, 10), 100_040);
+        assert_eq!(placed(&mut line, 500_000), 100_080);
+    }
+
+    #[test]
+    fn a_pause_and_a_track_behind_are_no_jump() {
+        let mut line = Line::default();
+        assert_eq!(placed(&mut line, 5_000), 5_000);
+        assert_eq!(placed(&mut line, 14_000), 14_000);
+        assert_eq!(placed(&mut line, 13_500), 13_500);
+    }
+
+    #[test]
+    fn a_break_before_the_first_frame_moves_nothing() {
+        let mut line = Line::default();
+        line.break_off();
+        assert_eq!(placed(&mut line, 700), 700);
+    }
+}
