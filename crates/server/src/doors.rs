@@ -40,12 +40,16 @@ impl Bound {
         for address in config.rtmp_listen() {
             let named = config.rtmp.listen.is_some();
             let listener = listen::bind(address, "rtmp.listen", None);
-            bound.rtmp.extend(bound.missing.take("RTMP", named, listener)?);
+            bound
+                .rtmp
+                .extend(bound.missing.take("RTMP", named, listener)?);
         }
         for address in config.rtmps_listen() {
             let named = config.rtmp.tls_listen.is_some();
             let listener = listen::bind(address, "rtmp.tls_listen", None);
-            bound.rtmps.extend(bound.missing.take("RTMPS", named, listener)?);
+            bound
+                .rtmps
+                .extend(bound.missing.take("RTMPS", named, listener)?);
         }
         for address in config.srt_listen() {
             let named = config.srt.listen.is_some();
@@ -56,7 +60,9 @@ impl Bound {
             let named = config.ftl.listen.is_some();
             let both = listen::bind(address, "ftl.listen", None).and_then(|listener| {
                 // Clients send media to the same port number.
-                let port = listener.local_addr().map_or(address.0.port(), |at| at.port());
+                let port = listener
+                    .local_addr()
+                    .map_or(address.0.port(), |at| at.port());
                 let media = Listen(SocketAddr::new(address.0.ip(), port));
                 Ok((listener, listen::bind_udp(media, "ftl.listen")?))
             });
@@ -103,7 +109,10 @@ impl Bound {
         };
         let door = rtmp::Server::new(handle.clone(), settings, Arc::new(player));
         let plain = self.rtmp.into_iter().map(|listener| (listener, None));
-        let secure = self.rtmps.into_iter().map(|listener| (listener, tls.cloned()));
+        let secure = self
+            .rtmps
+            .into_iter()
+            .map(|listener| (listener, tls.cloned()));
         for (listener, tls) in plain.chain(secure) {
             let (door, stop) = (door.clone(), stop.clone());
             serving.spawn(async move { door.serve(listener, tls, stop).await });
@@ -160,12 +169,14 @@ fn srt_door(config: &Config, handle: &Handle) -> srt::Server {
 
 /// Feeds a room from a transport stream over UDP, as long as the program runs.
 async fn receive(input: UdpInput, handle: Handle, mut stop: Stop) {
-    let group = input.address.ip().is_multicast().then_some(input.address.ip());
+    let group = input
+        .address
+        .ip()
+        .is_multicast()
+        .then_some(input.address.ip());
     let bind = match group {
         None => input.address,
-        Some(group) if group.is_ipv4() => {
-            SocketAddr::from(([0_u8; 4], input.address.port()))
-        }
+        Some(group) if group.is_ipv4() => SocketAddr::from(([0_u8; 4], input.address.port())),
         Some(_) => SocketAddr::from(([0_u16; 8], input.address.port())),
     };
     loop {

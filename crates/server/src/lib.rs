@@ -7,6 +7,7 @@ pub mod assemble;
 pub mod banner;
 pub mod cli;
 pub mod config;
+mod doors;
 pub mod http;
 pub mod listen;
 pub mod logging;

@@ -406,9 +406,8 @@ impl Listener {
     pub fn passphrase_fits(&self, id: RequestId, passphrase: &str) -> bool {
         let pending = self.pending.values().find(|pending| pending.id == id);
         let message = pending.and_then(|pending| pending.key.as_deref());
-        message.is_some_and(|message| {
-            Crypto::from_message(passphrase, message, self.refresh).is_ok()
-        })
+        message
+            .is_some_and(|message| Crypto::from_message(passphrase, message, self.refresh).is_ok())
     }
 
     /// Refuses a connection. A request that is answered already stays as it is.
