@@ -20,13 +20,13 @@ const REBIND: Duration = Duration::from_secs(10);
 
 /// Addresses of encoders, bound before anything else begins.
 #[derive(Default)]
-pub struct Bound {
+pub(crate) struct Bound {
     rtmp: Vec<TcpListener>,
     rtmps: Vec<TcpListener>,
     srt: Vec<UdpSocket>,
     ftl: Vec<(TcpListener, UdpSocket)>,
     /// What could not be had of what nobody asked for by name, and why.
-    pub missing: Vec<String>,
+    pub(crate) missing: Vec<String>,
 }
 
 impl Bound {
@@ -35,7 +35,7 @@ impl Bound {
     ///
     /// # Errors
     /// An address that the configuration names cannot be bound.
-    pub fn new(config: &Config) -> Result<Self, listen::Error> {
+    pub(crate) fn new(config: &Config) -> Result<Self, listen::Error> {
         let mut bound = Self::default();
         for address in config.rtmp_listen() {
             let named = config.rtmp.listen.is_some();
@@ -72,7 +72,7 @@ impl Bound {
     }
 
     /// The ports that clients are told.
-    pub fn ports(&self) -> EncoderPorts {
+    pub(crate) fn ports(&self) -> EncoderPorts {
         let tcp = |listener: Option<&TcpListener>| {
             let address = listener?.local_addr().ok()?;
             Some(address.port())
@@ -89,7 +89,7 @@ impl Bound {
     }
 
     /// Serves until the stop, and then until what was served has ended.
-    pub fn serve(
+    pub(crate) fn serve(
         self,
         config: &Config,
         handle: &Handle,

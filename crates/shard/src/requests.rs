@@ -294,6 +294,7 @@ impl Shard {
             channels: Vec::new(),
             created: now,
             connected: false,
+            begins: false,
             lost: None,
             heard: now,
             told_lost: false,

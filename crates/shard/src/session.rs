@@ -106,6 +106,8 @@ pub(crate) struct Session {
     pub(crate) channels: Vec<(ChannelId, String)>,
     pub(crate) created: Instant,
     pub(crate) connected: bool,
+    /// It has just connected, and its media has not begun.
+    pub(crate) begins: bool,
     /// Since when ICE has had no contact.
     pub(crate) lost: Option<Instant>,
     /// Last authenticated media or report: it shows as well as ICE that the client is there.

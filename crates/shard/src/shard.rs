@@ -297,7 +297,13 @@ impl Shard {
         self.outgoing = outgoing;
         match closed {
             Some(reason) => self.end(slot, reason),
-            None => self.schedule(slot),
+            None => {
+                // Behind the handshake's last words: what came before them could not be decrypted.
+                if std::mem::take(&mut self.sessions[slot].begins) {
+                    self.begin_media(slot, now);
+                }
+                self.schedule(slot);
+            }
         }
     }
 
@@ -394,7 +400,7 @@ impl Shard {
                 self.sessions[slot].heard = now;
                 debug!(session = %id, "connected");
                 self.tell(Event::Connected { session: id });
-                self.begin_media(slot, now);
+                self.sessions[slot].begins = true;
             }
             RtcEvent::Disconnected => {
                 let session = &mut self.sessions[slot];

@@ -68,7 +68,8 @@ pub enum StreamIdError {
     Unprintable,
     /// `publish:` with a wrong number of parts.
     #[error(
-        "a stream id that begins with publish: is publish:ROOM:KEY or publish:ROOM:USER:PASSWORD"
+        "a stream id that begins with publish: is publish:ROOM:KEY, publish:ROOM where rooms need no keys, or \
+         publish:ROOM:USER:PASSWORD"
     )]
     Publish,
     /// `read:` with a wrong number of parts.
@@ -130,6 +131,10 @@ impl StreamId {
         };
         let parts: Vec<&str> = rest.split(':').collect();
         match (verb, parts.as_slice()) {
+            ("publish", [room]) => Ok(Self::Publish {
+                room: part(room, "the room")?,
+                credential: Credential::None,
+            }),
             ("publish", [room, key]) => Ok(Self::Publish {
                 room: part(room, "the room")?,
                 credential: Credential::Key(part(key, "the key")?),
