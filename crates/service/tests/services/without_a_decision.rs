@@ -147,6 +147,29 @@ async fn names_and_addresses_inside_the_network_are_not_reached() {
     assert_eq!(approved, Ok(Approved::BY_SERVICE));
 }
 
+/// In pieces, so that only counting tells how long it is.
+#[tokio::test]
+async fn an_answer_may_have_64_kib_and_no_byte_more() {
+    let local = Local::start(|nth, _| {
+        let length = 64 * 1024 + nth;
+        let pieces = (0..length).step_by(1000).map(move |start| {
+            let spaces = vec![b' '; 1000.min(length - start)];
+            Ok::<_, std::convert::Infallible>(spaces)
+        });
+        axum::body::Body::from_stream(futures::stream::iter(pieces))
+    })
+    .await;
+    let webhook = webhook(&local);
+    let look_up = || {
+        let (room, number) = (room("7"), 7);
+        webhook.hmac_key(HmacRequest { room, number })
+    };
+    // Read to its end, and found to name no key.
+    let whole = look_up().await.expect_err("no key");
+    assert!(matches!(whole, Fault::Malformed(_)), "{whole}");
+    assert_eq!(look_up().await.expect_err("cut"), Fault::Oversized);
+}
+
 /// A stream that repeats itself for ever.
 struct Endless<F>(F);
 
