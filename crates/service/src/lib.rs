@@ -35,7 +35,7 @@ pub use fault::Fault;
 pub use graphql::GraphQl;
 pub use notifier::Hook;
 pub use reporter::{AtLimit, Command, EndCause, Outcome, REPORT_INTERVAL, ReportPolicy, Reporter};
-pub use reports::report_stream;
+pub use reports::{News, report_stream, run_stream};
 pub use service::{Answering, Service};
 pub use stream::{Event, EventKind, MAX_THUMBNAIL, Metadata, Stream, StreamId, Verdict};
 pub use webhook::Webhook;

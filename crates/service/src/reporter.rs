@@ -201,7 +201,8 @@ mod tests {
         let (mut reporter, start) = reporter(AtLimit::Keep);
         let second = Duration::from_secs(1);
         let mut at = Vec::new();
-        for now in (0..=20).map(|n| start + second * n) {
+        for at_second in 0..=20 {
+            let now = start + second * at_second;
             if reporter.handle_timeout(now) == Some(Command::Report) {
                 at.push((now - start).as_secs());
                 assert_eq!(reporter.handle_outcome(Outcome::Good), None);

@@ -1,10 +1,68 @@
-//! Reports of one stream, made: the reporter's commands carried out on a clock.
+//! The life of one stream with a service: started, reported by the reporter's commands on a
+//! clock, ended.
+
+use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::asked::{Denied, Start};
 use crate::reporter::{Command, EndCause, Outcome, ReportPolicy, Reporter};
 use crate::service::Service;
 use crate::stream::{Metadata, Stream, Verdict};
+
+/// Pauses before the end of a stream is told again. A platform that misses it shows a stream that
+/// is not there; one that is away for longer finds out by the reports that stay away.
+const END_AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
+
+/// What whoever runs a stream has to know at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News<'a> {
+    /// The service has the stream.
+    Started(&'a Stream),
+    /// The service did not let it start: close the publisher's session.
+    Denied(&'a Denied),
+    /// The service, or the policy, ended it: close the publisher's session.
+    Ended(&'a EndCause),
+}
+
+/// Starts a stream, reports it until it is `over` or the service ends it, and tells the service
+/// its end: once for each stream that was started, whichever way it ended. Run it as a task of
+/// its own and let it come to its end; `news` and `gather` must not wait.
+pub async fn run_stream(
+    service: &dyn Service,
+    start: Start,
+    policy: ReportPolicy,
+    gather: impl FnMut() -> Metadata + Send,
+    mut news: impl FnMut(News<'_>) + Send,
+    over: impl Future<Output = ()> + Send,
+) {
+    // Awaited even where the publisher is gone meanwhile: only then there is an id to end.
+    let stream = match service.start_stream(start).await {
+        Ok(stream) => stream,
+        Err(denied) => return news(News::Denied(&denied)),
+    };
+    news(News::Started(&stream));
+    tokio::select! {
+        biased;
+        () = over => {}
+        cause = report_stream(service, &stream, policy, gather) => news(News::Ended(&cause)),
+    }
+    tell_end(service, &stream).await;
+}
+
+async fn tell_end(service: &dyn Service, stream: &Stream) {
+    let mut pauses = END_AGAIN.iter();
+    while let Err(fault) = service.end_stream(stream).await {
+        let Some(pause) = pauses.next() else {
+            tracing::warn!(
+                service = service.name(), room = %stream.room, stream = %stream.id, %fault,
+                "the service could not be told that this stream is over"
+            );
+            return;
+        };
+        tokio::time::sleep(*pause).await;
+    }
+}
 
 /// Reports a stream until the service, or the policy, ends it; then says why. Drop the future
 /// when the stream is over. `gather` is called for each report and must not wait.
@@ -60,7 +118,7 @@ async fn report(service: &dyn Service, stream: &Stream, metadata: &Metadata) -> 
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
     use bytes::Bytes;
@@ -76,7 +134,27 @@ mod tests {
     use crate::{BuiltIn, Service};
 
     /// Answers reports by a function of their number, from 1.
-    struct Scripted<F>(Mutex<(u32, F)>);
+    struct Scripted<F>(Mutex<(u32, F)>, Life);
+
+    /// What else happens, and what was told.
+    #[derive(Clone, Default)]
+    struct Life {
+        denies: bool,
+        end_fails: bool,
+        told: Arc<Mutex<Vec<&'static str>>>,
+    }
+
+    impl Life {
+        fn tell(&self, what: &'static str) {
+            let mut told = self.told.lock().expect("no test panics with the lock");
+            told.push(what);
+        }
+
+        fn told(&self) -> Vec<&'static str> {
+            let told = self.told.lock().expect("no test panics with the lock");
+            told.clone()
+        }
+    }
 
     impl<F: FnMut(u32) -> Result<Verdict, Fault> + Send + 'static> Service for Scripted<F> {
         fn name(&self) -> &'static str {
@@ -95,12 +173,23 @@ mod tests {
             unreachable!("only reports are made")
         }
 
-        fn start_stream(&self, _: Start) -> Answering<'_, Result<Stream, Denied>> {
-            unreachable!("only reports are made")
+        fn start_stream(&self, start: Start) -> Answering<'_, Result<Stream, Denied>> {
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                self.1.tell("start");
+                if self.1.denies {
+                    return Err(Denied::down());
+                }
+                let id = StreamId::new("7").expect("an id");
+                let room = start.room;
+                Ok(Stream { id, room })
+            })
         }
 
         fn end_stream<'a>(&'a self, _: &'a Stream) -> Answering<'a, Result<(), Fault>> {
-            unreachable!("only reports are made")
+            self.1.tell("end");
+            let fault = self.1.end_fails.then_some(Fault::Status(500));
+            Box::pin(std::future::ready(fault.map_or(Ok(()), Err)))
         }
 
         fn report<'a>(
@@ -135,7 +224,7 @@ mod tests {
         at_limit: AtLimit,
         script: impl FnMut(u32) -> Result<Verdict, Fault> + Send + 'static,
     ) -> (EndCause, u64) {
-        let service = Scripted(Mutex::new((0, script)));
+        let service = Scripted(Mutex::new((0, script)), Life::default());
         let stream = Stream {
             id: StreamId::new("7").expect("an id"),
             room: "1234".parse().expect("a room"),
@@ -186,5 +275,73 @@ mod tests {
         })
         .await;
         assert_eq!(ended.1, 5000);
+    }
+
+    /// Runs a stream whose publisher stays for this many seconds.
+    async fn run(life: &Life, stays: u64, verdict: Verdict) -> u64 {
+        let script = move |_| Ok(verdict.clone());
+        let service = Scripted(Mutex::new((0, script)), life.clone());
+        let start = Start {
+            room: "1234".parse().expect("a room"),
+            number: None,
+            participant: inver_proto::ParticipantId::main(),
+            session: inver_proto::SessionId(1),
+            door: inver_proto::Door::Whip,
+        };
+        let begin = Instant::now();
+        let over = tokio::time::sleep(Duration::from_secs(stays));
+        let policy = ReportPolicy::default();
+        let told = life.clone();
+        let news = move |news: News<'_>| {
+            told.tell(match news {
+                News::Started(_) => "started",
+                News::Denied(_) => "denied",
+                News::Ended(_) => "ended",
+            });
+        };
+        let task = tokio::spawn(async move {
+            run_stream(&service, start, policy, Metadata::default, news, over).await;
+        });
+        task.await.expect("the task does not panic");
+        begin.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_started_and_ended_once() {
+        let life = Life::default();
+        run(&life, 60, Verdict::Continue).await;
+        assert_eq!(life.told(), ["start", "started", "end"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_publisher_who_leaves_during_the_start_is_ended_too() {
+        let life = Life::default();
+        assert_eq!(run(&life, 0, Verdict::Continue).await, 1);
+        assert_eq!(life.told(), ["start", "started", "end"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_may_not_start_is_not_ended() {
+        let life = Life {
+            denies: true,
+            ..Life::default()
+        };
+        assert_eq!(run(&life, 60, Verdict::Continue).await, 1);
+        assert_eq!(life.told(), ["start", "denied"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_stream_is_ended_and_its_end_told_again_where_it_fails() {
+        let life = Life {
+            end_fails: true,
+            ..Life::default()
+        };
+        let reason = "closed".to_owned();
+        let verdict = Verdict::End { reason };
+        // Started after 1 s, refused by the first report 5 s later, told thrice within 6 s.
+        assert_eq!(run(&life, 60, verdict).await, 12);
+        // The publisher does not stay until the service has heard of the end.
+        let told = ["start", "started", "ended", "end", "end", "end"];
+        assert_eq!(life.told(), told);
     }
 }

@@ -118,7 +118,7 @@ impl Encoder {
             // show as patches.
             .background_detection(false)
             .usage_type(UsageType::CameraVideoRealTime)
-            // Low is a tenth faster and visibly worse, high a fifth slower.
+            // Low is no more than a tenth faster.
             .complexity(Complexity::Medium)
             .num_threads(1)
             // Written as Constrained Baseline, which every browser decodes. High would gain

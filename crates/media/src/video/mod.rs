@@ -12,6 +12,7 @@ mod encoding;
 mod error;
 mod library;
 mod meter;
+mod opening;
 mod reencoder;
 mod settings;
 mod source;

@@ -119,7 +119,7 @@ impl Reencoder {
             Some(decoding) if !frame.keyframe => decoding.sets,
             _ => Sets::All,
         };
-        match source.unit(frame, sets) {
+        match source.unit(frame, sets, self.decoding.is_none()) {
             Ok(unit) => self.decode(frame, &unit, out),
             Err(Refused::Corrupt) => self.corrupt(out),
             Err(Refused::Unsupported(error)) => Err(error),
@@ -135,8 +135,8 @@ impl Reencoder {
         {
             return Ok(());
         }
-        let source = Source::new(config)?;
-        let continues = match (&self.source, &source) {
+        let mut source = Source::new(config)?;
+        let continues = match (&self.source, &mut source) {
             (Some(old), Some(new)) => new.continues(old),
             _ => false,
         };

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::Error;
+use super::{Error, opening};
 use crate::codec::h264::{self, Sps};
 use crate::codec::{Bits, nal, unescape};
 use crate::{Config, Frame};
@@ -63,8 +63,11 @@ pub(super) struct Source {
     /// The parameter sets with start codes, that of the sequence first.
     sets: Vec<u8>,
     /// Where those of pictures begin.
-    picture_sets: usize,
+    first_picture_set: usize,
+    picture_sets: Vec<PictureSet>,
     sps: Sps,
+    /// By how much the frame numbers are lowered since the decoder began.
+    lower: u32,
     /// B slices to which others refer.
     referenced_b: u32,
     /// Slices whose picture order counts are odd.
@@ -86,24 +89,28 @@ impl Source {
         check(&parsed)?;
         let mut sets = Vec::new();
         nal::push_annex_b(&mut sets, [whole(sequence_set)?]);
-        let picture_sets = sets.len();
+        let first_picture_set = sets.len();
+        let mut picture_sets = Vec::new();
         for set in pps {
-            let (id, slice_groups) = picture_set(set)
+            let parsed = PictureSet::read(set)
                 .ok_or_else(|| unsupported("a picture parameter set cannot be read"))?;
-            if id != sequence_id {
+            if parsed.sequence != sequence_id {
                 continue;
             }
-            if slice_groups != 0 {
+            if parsed.slice_groups != 0 {
                 return Err(unsupported("its pictures are cut into slice groups"));
             }
             nal::push_annex_b(&mut sets, [whole(set)?]);
+            picture_sets.push(parsed);
         }
-        Ok((sets.len() > picture_sets).then(|| Self {
+        Ok((!picture_sets.is_empty()).then(|| Self {
             config: config.clone(),
             sequence_set: sequence_set.clone(),
             sets,
+            first_picture_set,
             picture_sets,
             sps: parsed,
+            lower: 0,
             referenced_b: 0,
             odd_orders: 0,
         }))
@@ -119,9 +126,16 @@ impl Source {
         Arc::ptr_eq(&self.config, config) || self.config == *config
     }
 
-    /// Whether a decoder of `other` can go on with this.
-    pub(super) fn continues(&self, other: &Self) -> bool {
-        self.sequence_set == other.sequence_set
+    /// Takes over what the slices of `old` have told, where a decoder of that can go on with
+    /// this; tells whether it can.
+    pub(super) fn continues(&mut self, old: &Self) -> bool {
+        if self.sequence_set != old.sequence_set {
+            return false;
+        }
+        self.lower = old.lower;
+        self.referenced_b = old.referenced_b;
+        self.odd_orders = old.odd_orders;
+        true
     }
 
     /// Forgets what slices have told, since a damaged one may have told it.
@@ -130,11 +144,12 @@ impl Source {
         self.odd_orders = 0;
     }
 
-    /// Brings a frame into the decoder's shape, with these parameter sets first.
+    /// Brings a frame into the decoder's shape, with these parameter sets first. The frame with
+    /// which a decoder begins is made an IDR picture, where it is none.
     ///
     /// Slices only: what else a frame may hold decodes nothing, and leaving it out keeps the
     /// decoder's parsers of scalable and multiview extensions out of reach.
-    pub(super) fn unit(&mut self, frame: &Frame, sets: Sets) -> Result<Unit, Refused> {
+    pub(super) fn unit(&mut self, frame: &Frame, sets: Sets, begin: bool) -> Result<Unit, Refused> {
         if frame.data.len() > MAX_PICTURE_BYTES {
             return Err(Refused::Corrupt);
         }
@@ -144,7 +159,7 @@ impl Source {
         };
         let from = match sets {
             Sets::All => 0,
-            Sets::Pictures => self.picture_sets,
+            Sets::Pictures => self.first_picture_set,
             Sets::None => self.sets.len(),
         };
         unit.bytes
@@ -168,7 +183,22 @@ impl Source {
             pictures += u32::from(slice.first_block == 0);
             self.note(&slice)?;
             unit.idr |= kind == 5;
-            nal::push_annex_b(&mut unit.bytes, [nal]);
+            let rewritten = if kind == 5 {
+                self.lower = 0;
+                None
+            } else if begin {
+                self.lower = slice.frame_num;
+                Some(opening::idr_slice(nal, &self.sps, &self.picture_sets))
+            } else if self.lower != 0 {
+                Some(opening::renumbered(nal, &self.sps, self.lower))
+            } else {
+                None
+            };
+            match rewritten {
+                None => nal::push_annex_b(&mut unit.bytes, [nal]),
+                Some(Some(nal)) => nal::push_annex_b(&mut unit.bytes, [nal.as_slice()]),
+                Some(None) => return Err(Refused::Corrupt),
+            }
         }
         if nals.broken() || pictures > 1 {
             return Err(Refused::Corrupt);
@@ -264,24 +294,61 @@ fn sequence_id(set: &[u8]) -> Option<u32> {
     Bits::new(&bytes).ue()
 }
 
-/// Which sequence parameter set a picture parameter set is for, and how many slice groups beyond
-/// the first it makes (7.3.2.2).
-fn picture_set(set: &[u8]) -> Option<(u32, u32)> {
-    if set.first()? & 0x1f != 8 {
-        return None;
+/// What a picture parameter set tells (7.3.2.2).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PictureSet {
+    pub(super) id: u32,
+    /// The sequence parameter set that it is for.
+    sequence: u32,
+    /// Slice groups beyond the first.
+    slice_groups: u32,
+    /// `entropy_coding_mode_flag`.
+    pub(super) arithmetic: bool,
+    /// `bottom_field_pic_order_in_frame_present_flag`.
+    pub(super) bottom_order: bool,
+    /// `deblocking_filter_control_present_flag`.
+    pub(super) deblocking_control: bool,
+    /// `redundant_pic_cnt_present_flag`.
+    pub(super) redundant_count: bool,
+}
+
+impl PictureSet {
+    fn read(set: &[u8]) -> Option<Self> {
+        if set.first()? & 0x1f != 8 {
+            return None;
+        }
+        let bytes = unescape(set.get(1..)?, 40);
+        let mut bits = Bits::new(&bytes);
+        let mut set = Self {
+            id: bits.ue()?,
+            sequence: bits.ue()?,
+            arithmetic: bits.bit()? == 1,
+            bottom_order: bits.bit()? == 1,
+            slice_groups: bits.ue()?,
+            deblocking_control: false,
+            redundant_count: false,
+        };
+        if set.slice_groups == 0 {
+            // References, weights, quantizers.
+            bits.ue()?;
+            bits.ue()?;
+            bits.skip(3)?;
+            bits.se()?;
+            bits.se()?;
+            bits.se()?;
+            set.deblocking_control = bits.bit()? == 1;
+            bits.skip(1)?;
+            set.redundant_count = bits.bit()? == 1;
+        }
+        Some(set)
     }
-    let bytes = unescape(set.get(1..)?, 24);
-    let mut bits = Bits::new(&bytes);
-    bits.ue()?;
-    let sequence = bits.ue()?;
-    bits.skip(2)?;
-    Some((sequence, bits.ue()?))
 }
 
 /// The beginning of a slice header (7.3.3).
 #[derive(Debug)]
 struct Slice {
     first_block: u32,
+    frame_num: u32,
     b: bool,
     referenced: bool,
     /// The low bits of the picture order count, where they are coded.
@@ -299,7 +366,7 @@ impl Slice {
             return None;
         }
         bits.ue()?;
-        bits.bits(sps.frame_num_bits)?;
+        let frame_num = bits.bits(sps.frame_num_bits)?;
         if first & 0x1f == 5 {
             bits.ue()?;
         }
@@ -309,6 +376,7 @@ impl Slice {
         };
         Some(Self {
             first_block,
+            frame_num,
             b: slice_type % 5 == 1,
             referenced: first & 0x60 != 0,
             order,

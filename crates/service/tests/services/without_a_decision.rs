@@ -1,5 +1,7 @@
 //! A webhook that gives no decision, in every way that there is.
 
+use std::io::Write;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{StatusCode, header};
@@ -145,6 +147,29 @@ async fn names_and_addresses_inside_the_network_are_not_reached() {
     assert_eq!(approved, Ok(Approved::BY_SERVICE));
 }
 
+/// In pieces, so that only counting tells how long it is.
+#[tokio::test]
+async fn an_answer_may_have_64_kib_and_no_byte_more() {
+    let local = Local::start(|nth, _| {
+        let length = 64 * 1024 + nth;
+        let pieces = (0..length).step_by(1000).map(move |start| {
+            let spaces = vec![b' '; 1000.min(length - start)];
+            Ok::<_, std::convert::Infallible>(spaces)
+        });
+        axum::body::Body::from_stream(futures::stream::iter(pieces))
+    })
+    .await;
+    let webhook = webhook(&local);
+    let look_up = || {
+        let (room, number) = (room("7"), 7);
+        webhook.hmac_key(HmacRequest { room, number })
+    };
+    // Read to its end, and found to name no key.
+    let whole = look_up().await.expect_err("no key");
+    assert!(matches!(whole, Fault::Malformed(_)), "{whole}");
+    assert_eq!(look_up().await.expect_err("cut"), Fault::Oversized);
+}
+
 /// A stream that repeats itself for ever.
 struct Endless<F>(F);
 
@@ -156,5 +181,55 @@ impl<T, F: Fn() -> T + Unpin> futures::Stream for Endless<F> {
         _: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<T>> {
         std::task::Poll::Ready(Some((self.0)()))
+    }
+}
+
+/// What is logged, to be looked at.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let mut log = self.0.lock().expect("no test panics with the lock");
+        log.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_states_what_was_decided_and_shows_no_secret() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let local = Local::start(|_, _| StatusCode::INTERNAL_SERVER_ERROR).await;
+    for when_down in [WhenDown::Deny, WhenDown::Allow] {
+        let webhook = Webhook::new(WebhookConfig {
+            when_down,
+            ..config(&local)
+        });
+        let webhook = webhook.expect("a webhook");
+        let _ = webhook.authenticate(publish("studio", "key-1")).await;
+    }
+    let log = log.0.lock().expect("no test panics with the lock");
+    let log = String::from_utf8_lossy(&log);
+    let decided: Vec<_> = log.lines().filter(|line| line.contains("WARN")).collect();
+    assert_eq!(decided.len(), 2, "{log}");
+    for (line, words) in decided.iter().zip(["denied", "let in unchecked"]) {
+        assert!(line.contains(words), "{line}");
+        assert!(line.contains("room=studio"), "{line}");
+        assert!(line.contains("status 500"), "{line}");
+    }
+    assert!(decided[0].contains("when_down=\"deny\""), "{}", decided[0]);
+    assert!(decided[1].contains("when_down=\"allow\""), "{}", decided[1]);
+    for hidden in ["geheim", "key-1", "MfKQ9r8"] {
+        assert!(!log.contains(hidden), "{hidden} in {log}");
     }
 }

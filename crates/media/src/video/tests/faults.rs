@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::video::Error;
+use crate::video::source::{Refused, Sets, Source};
 
 /// Pushes frames, of which some may be damaged; gives what came out and what was refused.
 fn survive(frames: &[Frame]) -> (Vec<Frame>, Vec<Error>, Statistics) {
@@ -183,6 +184,54 @@ fn what_is_not_decoded_is_refused_in_words() {
     other.config = Arc::new(Config::Vp8);
     let (_, errors, _) = survive(&[other]);
     assert!(matches!(errors[..], [Error::NotH264(_)]));
+}
+
+#[test]
+fn orders_that_the_decoder_would_mistake_are_refused() {
+    let frames = source(B_FRAMES);
+    let slice = |referenced: bool, slice_type: &str, order: u32| {
+        // First macroblock and parameter set 0, frame number 1, and bits enough behind.
+        let bits = format!("1{slice_type}10001{order:06b}");
+        let value = u32::from_str_radix(&format!("{bits:1<32}"), 2).expect("binary");
+        let mut nal = vec![if referenced { 0x41 } else { 0x01 }];
+        nal.extend_from_slice(&value.to_be_bytes());
+        let mut data = Vec::new();
+        nal::push_length_prefixed(&mut data, &nal);
+        with_data(&frames[1], data)
+    };
+    let mut known = Source::new(&frames[0].config)
+        .expect("taken")
+        .expect("sets");
+    let mut told = |group: &[Frame], times: usize| {
+        known.forget();
+        let results = group
+            .iter()
+            .cycle()
+            .take(group.len() * times)
+            .map(|one| known.unit(one, Sets::None, false));
+        let refused: Vec<_> = results.filter_map(Result::err).collect();
+        assert!(
+            refused
+                .iter()
+                .all(|one| matches!(one, Refused::Unsupported(_)))
+        );
+        refused.len()
+    };
+    let (b, p) = ("010", "1");
+    // P4 B2 b1 b3, three times: steps of one, and the order among the B pictures is not theirs.
+    let pyramid = [
+        slice(true, p, 4),
+        slice(true, b, 2),
+        slice(false, b, 1),
+        slice(false, b, 3),
+    ];
+    assert!(told(&pyramid, 3) > 0);
+    assert_eq!(told(&pyramid, 1), 0, "one group may be damage");
+    // Steps of two, or B pictures in their own order, are told apart.
+    let even = [slice(true, p, 8), slice(true, b, 4), slice(false, b, 2)];
+    assert_eq!(told(&even, 9), 0);
+    let flat = [slice(true, p, 3), slice(false, b, 1), slice(false, b, 2)];
+    assert_eq!(told(&flat, 9), 0);
 }
 
 #[test]

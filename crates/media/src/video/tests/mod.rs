@@ -2,7 +2,9 @@
 //!
 //! `data/b-frames.ts`: 192x108, 25 pictures a second, 75 pictures, an IDR picture every 25, three
 //! B-frames that others refer to. `data/open-groups.ts`: 128x96, the same but two B-frames and
-//! groups that begin with a recovery point instead of an IDR picture. In both each picture is
+//! groups that begin with a recovery point instead of an IDR picture.
+//! `data/open-groups-cavlc.ts`: 35 such pictures in groups of ten, two slices each, without
+//! arithmetic coding. In all of them each picture is
 //! brighter than the one shown before it, so that the order of pictures can be seen.
 
 mod changes;
@@ -19,6 +21,8 @@ use crate::{Config, Frame, MediaTime};
 
 const B_FRAMES: &[u8] = include_bytes!("data/b-frames.ts");
 const OPEN_GROUPS: &[u8] = include_bytes!("data/open-groups.ts");
+
+const OPEN_GROUPS_CAVLC: &[u8] = include_bytes!("data/open-groups-cavlc.ts");
 
 /// The frames of a sample, in decode order.
 fn source(sample: &[u8]) -> Vec<Frame> {
