@@ -302,7 +302,7 @@ impl Shard {
             if viewer.backlog.len() == BACKLOG {
                 break;
             }
-            // The place for now; the time of the last picture is known behind the loop.
+            // Its distance to the last picture, whose time is known behind the loop.
             let before = (place.before_last.as_nanos() * 90_000 / 1_000_000_000) as u32;
             let write = Write {
                 payload_type,

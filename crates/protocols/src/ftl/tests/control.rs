@@ -1,3 +1,5 @@
+//! FTL's control: what clients send, cut and mixed up.
+
 use std::time::{Duration, Instant};
 
 use inver_media::Codec;

@@ -1,3 +1,5 @@
+//! FTL's datagrams: what clients send, cut and mixed up.
+
 use super::super::*;
 
 fn rtp_bytes() -> Vec<u8> {
