@@ -142,7 +142,8 @@ impl Banner<'_> {
                 ),
             );
         }
-        if let Some(port) = self.encoders.ftl {
+        // FTL knows rooms by the number that only rooms with keys have.
+        if let Some(port) = self.encoders.ftl.filter(|_| !open) {
             line(
                 "FTL",
                 &format!("{host}:{port}, with the number on the publish page"),

@@ -275,6 +275,13 @@ impl Shard {
         let Role::Viewer(viewer) = role else {
             return false;
         };
+        // One whose way did not carry the last one is not helped by another at once.
+        let lately = viewer
+            .replayed
+            .is_some_and(|at| now.saturating_duration_since(at) < REPLAY_INTERVAL);
+        if lately {
+            return false;
+        }
         let Some(source) = self.sources.get(&id) else {
             return false;
         };
