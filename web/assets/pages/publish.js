@@ -107,7 +107,9 @@ async function start() {
 }
 
 /** Whether publishing here needs a key: the room says so once it exists, the server before. */
-const keyed = () => known?.keyed ?? server?.open === false;
+function keyed() {
+  return known?.keyed ?? server?.open === false;
+}
 
 function showKey() {
   // A key that came along is shown even where it is not needed, so that nobody wonders where it went.
@@ -426,7 +428,9 @@ async function look() {
 }
 
 /** Whether the room's media comes from this page. */
-const isOurs = () => publisher.state === PublisherState.Live || publisher.state === PublisherState.Reconnecting;
+function isOurs() {
+  return publisher.state === PublisherState.Live || publisher.state === PublisherState.Reconnecting;
+}
 
 /** Shows what feeds the room from elsewhere; what this page sends has figures of its own, from nearer by. */
 function showFeed() {
