@@ -53,8 +53,8 @@ test("a feed is told with its door, its encoder and its best layer", () => {
   const [feed, ...others] = feedsOf(room(), NOW);
   assert.equal(others.length, 0);
   assert.equal(feed?.title, "OBS is live over RTMP");
+  assert.equal(feed?.agent, "obs-output module (libobs version 30.1.2)");
   assert.deepEqual(Object.fromEntries(feed?.facts ?? []), {
-    Encoder: "OBS (obs-output module (libobs version 30.1.2))",
     Door: "RTMP",
     Video: "H264",
     Audio: "AAC",
@@ -65,6 +65,16 @@ test("a feed is told with its door, its encoder and its best layer", () => {
     "Lost on the way": "2.0 %",
     "Live for": "30 s",
   });
+});
+
+test("a browser's own words are not shown, and neither are long ones", () => {
+  for (const agent of ["Mozilla/5.0 Chrome/140.0.0.0", "x".repeat(80), "Teradek", undefined]) {
+    const one = room();
+    const session = one.participants?.[1]?.sessions?.[0];
+    assert.ok(session);
+    session.user_agent = agent;
+    assert.equal(feedsOf(one, NOW)[0]?.agent, "");
+  }
 });
 
 test("a session that counts its bits is believed over its layers", () => {

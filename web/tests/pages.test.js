@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFile, readdir } from "node:fs/promises";
 import { test } from "node:test";
 import { readEvents } from "../assets/lib/api.js";
-import { bitrateText, clockText, flagOf, hashOf, proposeRoom, publicationText, roomOfPath, secondsSince, shareText, spanText } from "../assets/lib/format.js";
+import { bitrateText, clockText, flagOf, hashOf, proposeRoom, publicationText, roomOfPath, secondsSince, sentenceText, shareText, spanText } from "../assets/lib/format.js";
 import { isRoomId } from "../sdk/room.js";
 
 test("figures as people read them", () => {
@@ -26,6 +26,12 @@ test("the room of a path", () => {
   assert.equal(roomOfPath("/live/watch/a%20b/"), "a b");
   assert.equal(roomOfPath("/watch/%zz"), "%zz");
   assert.equal(roomOfPath("/"), "");
+});
+
+test("messages of the server as sentences", () => {
+  assert.equal(sentenceText("no sound; check the microphone"), "No sound; check the microphone.");
+  assert.equal(sentenceText("Is it on?"), "Is it on?");
+  assert.equal(sentenceText(" "), "");
 });
 
 test("flags of an address", () => {

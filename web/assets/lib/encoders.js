@@ -285,7 +285,7 @@ function srt({ room, host, keyed }, port, key) {
     hints: [
       keyed
         ? encrypts
-          ? "The stream key is the passphrase, too. Without passphrase and key length it works as well, not encrypted; 24 and 32 are taken for longer keys."
+          ? "The stream key is the passphrase, too. Leave out passphrase and key length to send without encryption; a key length of 24 or 32 works as well."
           : `No passphrase: it has ${PASSPHRASE.least} to ${PASSPHRASE.most} characters, while this key has ${key.length}.`
         : "This room needs no key, so there is nothing to encrypt with.",
       "The latency is the server’s or the caller’s, whichever is longer; FFmpeg and OBS take “&latency=” in microseconds.",

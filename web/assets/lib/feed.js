@@ -51,6 +51,7 @@ export function encoderText(agent) {
  * @property {string} participant
  * @property {string} [door] As the control API names it; unknown to those who may not see sessions.
  * @property {string} title Such as `OBS is live over RTMP`.
+ * @property {string} agent What the encoder calls itself, where that says more than its name; may be empty.
  * @property {[string, string][]} facts Names and values, in order.
  */
 
@@ -67,7 +68,7 @@ export function feedsOf(room, now) {
       const session = one.sessions?.filter((each) => each.direction === "publish").at(-1);
       const name = encoderText(session?.user_agent);
       const title = `${name || "An encoder"} is live${session ? ` over ${doorText(session.door)}` : ""}`;
-      return { participant: one.id, door: session?.door, title, facts: factsOf(one.publications ?? [], session, room, now) };
+      return { participant: one.id, door: session?.door, title, agent: agentText(session?.user_agent), facts: factsOf(one.publications ?? [], session, room, now) };
     });
 }
 
@@ -93,7 +94,6 @@ function factsOf(publications, session, room, now) {
   const since = secondsSince(session?.since ?? room.live_since, now);
   const codecs = (/** @type {import("./api.js").Publication[]} */ of) => of.map((one) => codecText(one.codec)).filter(Boolean).join(", ");
   return [
-    ["Encoder", encoderVersion(session?.user_agent) || "not told"],
     ["Door", session ? doorText(session.door) : "not told"],
     ["Video", video.length === 0 ? "none" : codecs(video) || "–"],
     ["Audio", audio.length === 0 ? "none" : codecs(audio) || "–"],
@@ -107,13 +107,10 @@ function factsOf(publications, session, room, now) {
 }
 
 /**
- * The program and what it says of itself, where that is short enough to read.
  * @param {string | undefined} agent
- * @returns {string}
+ * @returns {string} Empty where it is the name alone, or a browser's: theirs name every browser there is.
  */
-function encoderVersion(agent) {
-  const name = encoderText(agent);
+function agentText(agent) {
   const text = agent?.trim() ?? "";
-  // Browsers' own words name every browser there is.
-  return name === text || text.startsWith("Mozilla/") || text.length > NAME_LENGTH ? name : name ? `${name} (${text})` : "";
+  return text === encoderText(agent) || text.startsWith("Mozilla/") || text.length > NAME_LENGTH ? "" : text;
 }

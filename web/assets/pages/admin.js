@@ -10,7 +10,7 @@ import { isRoomId, roomIdProblem } from "../../sdk/v1/room.js";
 import { ApiError, BASE, api, followEvents, publicationsOf, roomPath, tabStore, takeFromFragment } from "../lib/api.js";
 import { find, h, setFigures, setPageState, setText, snippet, toast } from "../lib/dom.js";
 import { doorText, feedsOf } from "../lib/feed.js";
-import { bitrateText, msText, publicationText, secondsSince, shareText, spanText } from "../lib/format.js";
+import { bitrateText, msText, publicationText, secondsSince, sentenceText, shareText, spanText } from "../lib/format.js";
 
 const TOKEN = "inver.admin";
 /** Figures change every second on the server; the page asks every other. */
@@ -294,7 +294,7 @@ function contents(id, host) {
           .filter(Boolean)
           .join(" · "),
       );
-      const said = (room.warnings ?? []).map((warning) => warning.message);
+      const said = (room.warnings ?? []).map((warning) => sentenceText(warning.message));
       if ([...warnings.children].map((one) => one.textContent).join() !== said.join()) {
         warnings.replaceChildren(...said.map((message) => h("p", { class: "notice" }, message)));
       }
@@ -306,7 +306,8 @@ function contents(id, host) {
       feeds.forEach((feed, index) => {
         const made = inputs.children[index];
         if (!made) return;
-        setText(find("p", made), feeds.length > 1 ? `${feed.participant}: ${feed.title}` : feed.title);
+        const title = feeds.length > 1 ? `${feed.participant}: ${feed.title}` : feed.title;
+        setText(find("p", made), feed.agent ? `${title} (${feed.agent})` : title);
         setFigures(find("dl", made), feed.facts);
       });
       const list = sessionsOf(room).sort((one, other) => one.direction.localeCompare(other.direction) || one.id - other.id);

@@ -17,7 +17,7 @@ import { BASE, api, roomPath, tabStore, takeFromFragment } from "../lib/api.js";
 import { copyButton, copyText, find, h, icon, setFigures, setPageState, setText, snippet, toast } from "../lib/dom.js";
 import { encodersOf, maskedEncodersOf } from "../lib/encoders.js";
 import { feedsOf } from "../lib/feed.js";
-import { bitrateText, clockText, codecText, countText, flagOf, msText, roomOfPath, shareText, viewersText } from "../lib/format.js";
+import { bitrateText, clockText, codecText, countText, flagOf, msText, roomOfPath, sentenceText, shareText, viewersText } from "../lib/format.js";
 
 const SETTINGS_KEY = "inver.publish";
 /** The administrator's token, where the admin page of the same tab has put one: it sees more of the room than a stream key. */
@@ -395,7 +395,7 @@ async function poll() {
     for (const old of document.querySelectorAll("[data-notice^=warning]")) {
       if (!said.some(({ name }) => name === old.getAttribute("data-notice"))) old.remove();
     }
-    for (const { name, message } of said) notice(name, message);
+    for (const { name, message } of said) notice(name, sentenceText(message));
   } catch (cause) {
     // A room that nobody has used yet does not exist; one that we may not see tells nothing.
     const { status } = /** @type {any} */ (cause);
@@ -441,6 +441,7 @@ function showFeed() {
   if (!first) return;
   const others = feeds.length - 1;
   setText(find("#feed-title"), others > 0 ? `${first.title}, and ${countText(others, "other", "others")}` : first.title);
+  setText(find("#feed-agent"), first.agent);
   setFigures(find("#feed-list"), first.facts);
 }
 
@@ -508,7 +509,7 @@ function showEncoders() {
   shownTarget = signature;
   const real = encodersOf(target);
   // What stands on the screen may be seen by viewers of the screen: the key shows on demand, copying gives it.
-  const seen = revealed ? real : maskedEncodersOf(target);
+  const masked = maskedEncodersOf(target);
   const tabs = find("#tabs");
   const wanted = [BROWSER, ...real.map(({ id }) => id)];
   for (const old of [...tabs.children]) if (!wanted.includes(old.id.replace("tab-", ""))) old.remove();
@@ -516,34 +517,46 @@ function showEncoders() {
     if (tabs.querySelector(`#tab-${id}`)) continue;
     tabs.append(h("button", { type: "button", role: "tab", id: `tab-${id}`, "aria-controls": `panel-${id}` }, name));
   }
+  const focused = document.activeElement?.closest("#panels button")?.getAttribute("data-at");
   find("#panels").replaceChildren(
     ...real.map((door, index) => {
-      const shown = seen[index] ?? door;
       return h(
         "section",
         { class: "card pad panel", role: "tabpanel", id: `panel-${door.id}`, "aria-labelledby": `tab-${door.id}`, tabindex: 0 },
         h("p", { class: "soft" }, door.intro),
         door.missing && h("p", { class: "notice" }, door.missing),
-        ...door.guides.map((guide, at) => guidePanel(guide, shown.guides[at] ?? guide)),
+        ...door.guides.map((guide, at) => guidePanel(guide, masked[index]?.guides[at] ?? guide, revealed)),
         door.hints.length > 0 && h("ul", { class: "soft small" }, ...door.hints.map((hint) => h("li", {}, hint))),
       );
     }),
   );
+  const buttons = [...document.querySelectorAll("#panels button")];
+  buttons.forEach((button, at) => button.setAttribute("data-at", String(at)));
   showTab();
+  // Panels that are made again keep the focus where it was.
+  if (focused) /** @type {HTMLElement | undefined} */ (buttons[Number(focused)])?.focus();
 }
 
 /**
  * @param {import("../lib/encoders.js").Guide} guide What is copied.
- * @param {import("../lib/encoders.js").Guide} shown What is seen.
+ * @param {import("../lib/encoders.js").Guide} masked The same without secrets.
+ * @param {boolean} revealed Whether secrets are seen.
  */
-function guidePanel({ title, fields = [], steps = [], commands = [] }, shown) {
+function guidePanel(guide, masked, revealed) {
+  const { title, fields = [], steps = [], commands = [] } = guide;
+  const shown = revealed ? guide : masked;
   const list = h("dl");
   fields.forEach(([name, value], index) => {
     const text = shown.fields?.[index]?.[1] ?? "";
     list.append(
       h("dt", {}, name),
       value ? h("dd", {}, text) : h("dd", { class: "plain soft" }, "leave it empty"),
-      value === text ? (value ? copyButton(`Copy: ${name}`, () => value) : h("span")) : withReveal(name, value),
+      h(
+        "span",
+        { class: "row tight" },
+        value !== masked.fields?.[index]?.[1] && revealButton(name, revealed),
+        value !== "" && copyButton(`Copy: ${name}`, () => value),
+      ),
     );
   });
   return h(
@@ -561,11 +574,21 @@ function guidePanel({ title, fields = [], steps = [], commands = [] }, shown) {
 }
 
 /**
- * Buttons of a hidden secret: copying it, and showing all of them.
+ * Shows and hides the key, everywhere on the page.
  * @param {string} name
- * @param {string} value
+ * @param {boolean} revealed
  */
-function withReveal(name, value) {
-  const show = h("button", { class: "copy", type: "button", "aria-label": `Show: ${name}`, title: "Show the key", onclick: () => find("#key-show").click() }, icon("eye"));
-  return h("span", { class: "row tight" }, show, copyButton(`Copy: ${name}`, () => value));
+function revealButton(name, revealed) {
+  return h(
+    "button",
+    {
+      class: "copy",
+      type: "button",
+      "aria-label": `Show: ${name}`,
+      "aria-pressed": String(revealed),
+      title: revealed ? "Hide the key" : "Show the key",
+      onclick: () => find("#key-show").click(),
+    },
+    icon("eye"),
+  );
 }
