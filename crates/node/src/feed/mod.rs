@@ -14,18 +14,19 @@ mod recoding;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use inver_control::{Control, MediaEvent, PublishRequest, PublishTarget, Refusal, Secret};
+use inver_control::{Control, MediaEvent, Refusal, Secret};
 use inver_media::audio::{OPUS_BITRATE, ToOpus};
 use inver_media::codec::records;
 use inver_media::{Codec, Frame, Kind, MediaTime};
 use inver_proto::{CloseCause, ParticipantId, RoomId, SessionId, SourceId, Warning, WarningKind};
 use inver_shard::{CloseReason, FeedLink};
 
-use crate::api::{Encoder, PublishFeed, Target};
+use crate::api::{Encoder, PublishFeed};
+use crate::ask::Publisher;
 use crate::figures as shown;
 use crate::frames::Hub;
 use crate::handle::{Handle, Inner};
-use crate::sessions::{Reserved, client_info, refusal};
+use crate::sessions::{Reserved, refusal};
 
 use clock::Clock;
 pub(crate) use figures::{Feeds, Figures};
@@ -73,17 +74,16 @@ impl Handle {
     ///
     /// Control refuses (credentials, another publisher), or the data plane is full.
     pub async fn publish_feed(&self, request: PublishFeed) -> Result<Feed, Refusal> {
-        let wish = PublishRequest {
-            target: match request.target {
-                Target::Room(room) => PublishTarget::Room(room),
-                Target::RoomWithKey(text) => PublishTarget::RoomWithKey(text),
-            },
+        let inner = &self.0;
+        let wish = inner.ask_to_publish(Publisher {
+            target: request.target,
             participant: request.participant,
             credentials: request.credentials,
-            client: client_info(&request.client, None),
+            client: &request.client,
+            offer: None,
             door: request.door,
-        };
-        let inner = &self.0;
+        });
+        let wish = wish.await?;
         let ticket = inner.mutate(|control, now| control.begin_publish(wish, now))?;
         let (session, source) = (ticket.session, ticket.source);
         let reserved = Reserved::new(inner, session);
