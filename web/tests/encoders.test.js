@@ -89,6 +89,16 @@ test("a key that can be no passphrase is not told as one", () => {
   }
 });
 
+test("a signed token goes where each door takes one", () => {
+  const token = "eyJ0.eyJy-b29t_Ig.hXuT5D9LJPi_Gw-U";
+  for (const doors of [encodersOf(target({ key: token })), maskedEncodersOf(target({ key: token }))]) {
+    const stream = fields(door(doors, "rtmp")).at(-1)?.[1];
+    assert.match(stream ?? "", /^my-room\?token=/);
+    assert.ok(commands(door(doors, "rtmp"))[0]?.endsWith(`'rtmp://live.example.com:1935/live/${stream}'`));
+    assert.match(door(doors, "ftl").missing ?? "", /token/);
+  }
+});
+
 test("a key with a quote cannot leave its place in a command", () => {
   const key = "a'; rm -rf ~";
   const doors = encodersOf(target({ key }));
@@ -98,7 +108,7 @@ test("a key with a quote cannot leave its place in a command", () => {
 });
 
 test("no hidden key is on the screen, and nothing else differs", () => {
-  for (const key of [KEY, `my-room-${KEY}`, "short", "with spaces & quotes'", "x".repeat(90)]) {
+  for (const key of [KEY, `my-room-${KEY}`, "short", "with spaces & quotes'", "x".repeat(90), "eyJ0.eyJy.hXuT5D9"]) {
     const given = target({ key });
     const bare = key.replace("my-room-", "");
     const real = encodersOf(given);
@@ -108,6 +118,6 @@ test("no hidden key is on the screen, and nothing else differs", () => {
     assert.ok(!text.includes("HIDDEN"), key);
     assert.deepEqual(masked.map((one) => fields(one).map(([name]) => name)), real.map((one) => fields(one).map(([name]) => name)));
     assert.deepEqual(masked.map((one) => commands(one).length), real.map((one) => commands(one).length));
-    assert.ok(fields(door(masked, "rtmp")).at(-1)?.[1] === "my-room-••••••••");
+    assert.equal(fields(door(masked, "rtmp")).at(-1)?.[1], `my-room${key.includes(".") ? "?token=" : "-"}••••••••`);
   }
 });

@@ -11,6 +11,9 @@ export const MISSING_KEY = "YOUR-STREAM-KEY";
 /** SRT's bounds of a passphrase, in characters. */
 const PASSPHRASE = { least: 10, most: 79 };
 
+/** Signed tokens, which are no part of a stream key: three texts with dots between. */
+const TOKEN = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+
 /** The port that FTL clients assume: they cannot be told another. */
 const FTL_PORT = 8084;
 
@@ -20,7 +23,7 @@ const FTL_PORT = 8084;
  * @property {string} host Name or address of the server; an IPv6 address in brackets.
  * @property {string} whip WHIP endpoint of the room.
  * @property {import("./api.js").EncoderPorts} ports Doors beside WHIP; absent ones are off.
- * @property {string} key Stream key, with or without its room, or token; empty where none is given.
+ * @property {string} key Stream key, with or without its room, or signed token; empty where none is given.
  * @property {boolean} keyed Whether the room needs one.
  * @property {number} [number] The room's number, where it is known.
  */
@@ -108,8 +111,9 @@ const HIDDEN = "HIDDENKEY";
 export function maskedEncodersOf(target) {
   if (target.key === "") return encodersOf(target);
   const prefix = target.key.startsWith(`${target.room}-`) ? `${target.room}-` : "";
-  // As long as the key, since length decides whether it can be a passphrase.
-  const hidden = HIDDEN.padEnd(target.key.length - prefix.length, "0");
+  // As long as the key, since length decides whether it can be a passphrase, and of its form, which some doors go by.
+  const bare = target.key.slice(prefix.length);
+  const hidden = TOKEN.test(bare) ? `${HIDDEN}.A.${"0".repeat(bare.length)}` : HIDDEN.padEnd(bare.length, "0");
   const dots = (/** @type {string} */ text) => text.replaceAll(hidden, "••••••••");
   return encodersOf({ ...target, key: `${prefix}${hidden}` }).map((door) => ({
     ...door,
@@ -184,7 +188,7 @@ function whip({ whip: url }, key) {
 function rtmp({ room, host, ports, keyed }, key) {
   const plain = ports.rtmp === undefined ? undefined : `rtmp://${host}:${ports.rtmp}/live`;
   const secure = ports.rtmps === undefined ? undefined : `rtmps://${host}:${ports.rtmps}/live`;
-  const stream = key ? `${room}-${key}` : room;
+  const stream = key === "" ? room : TOKEN.test(key) ? `${room}?token=${key}` : `${room}-${key}`;
   const address = `${plain ?? secure}/${stream}`;
   /** @type {[string, string][]} */
   const fields = [];
@@ -300,13 +304,16 @@ function srt({ room, host, keyed }, port, key) {
  * @returns {DoorGuide}
  */
 function ftl({ host, keyed, number }, port, key) {
-  const door = { id: "ftl", name: "FTL", intro: "For encoders that still speak it: OBS before version 31, and FTL hardware. H264 and Opus." };
-  if (number === undefined) {
+  const door = { id: "ftl", name: "FTL", intro: "For encoders that still speak it, such as older versions of OBS. H264 or VP8 with Opus." };
+  const token = TOKEN.test(key);
+  if (number === undefined || token) {
     return {
       ...door,
-      missing: keyed
-        ? "FTL names rooms by number. This room’s number is shown to administrators: open this page from the admin page, or ask for it."
-        : "FTL names rooms by number and always proves a stream key. This room is open and has neither: make one that needs a key on the admin page.",
+      missing: token
+        ? "FTL proves a stream key and cannot carry a token: give one of the room’s stream keys above."
+        : keyed
+          ? "FTL names rooms by number. This room’s number is shown to administrators: open this page from the admin page, or ask for it."
+          : "FTL names rooms by number and always proves a stream key. This room is open and has neither: make one that needs a key on the admin page.",
       guides: [],
       hints: ["FFmpeg and GStreamer do not speak FTL."],
     };
