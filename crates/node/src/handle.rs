@@ -89,6 +89,8 @@ pub(crate) struct Inner {
     pub(crate) readers: Readers,
     /// How many sources may be coded again at once.
     pub(crate) recoders: Arc<Semaphore>,
+    /// Whether there may be any such stream.
+    pub(crate) recodes: bool,
     /// Who outside decides and is told.
     pub(crate) service: Arc<dyn Service>,
     /// What the service has been told of. Taken after control's lock, never before.
@@ -193,6 +195,7 @@ impl Handle {
             hubs: Hubs::default(),
             readers: Readers::default(),
             recoders: Arc::new(Semaphore::new(recoders)),
+            recodes: recoders > 0,
             streams: Mutex::new(Streams::new(reports)),
             service,
             farewell,

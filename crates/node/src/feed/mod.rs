@@ -234,7 +234,8 @@ impl Feed {
     /// A picture of a track whose pictures come out of order: coded again while somebody watches,
     /// or marked so that nobody is shown it.
     fn reordered(&mut self, video: &mut Video, layer: u8, frame: &Frame, now: Instant) {
-        if frame.codec() != Codec::H264 || layer > 0 {
+        // Known before anybody watches, so that the first viewer is refused and told why.
+        if frame.codec() != Codec::H264 || layer > 0 || !self.inner.recodes {
             video.hopeless = true;
         }
         if let Some(why) = video.recoding.as_ref().and_then(Recoding::failure) {
