@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
+use reqwest::StatusCode;
 use serde_json::Value;
 
+use crate::bad_requests::{OFFER, problem};
 use crate::broadcast::{codecs, hears, lives, plays_aloud};
 use crate::browser::{inbound, lags, pictures};
 use crate::control::{make_room_with_key, sessions};
@@ -199,6 +201,36 @@ async fn b_frames_are_warned_about_and_shown_in_order() {
     assert_eq!(after["shown"]["backwards"], 0, "{after:#}");
     let freezes = |stats: &Value| inbound(stats).map(|flows| flows["video"]["freezes"].clone());
     assert_eq!(freezes(&before), freezes(&after), "{after:#}");
+    server.assert_sound();
+}
+
+#[tokio::test]
+async fn b_frames_that_are_not_coded_again_are_refused_by_name() {
+    let _stage = stage().await;
+    let mut server = Builder::new()
+        .set("rooms.recode_b_frames", "0")
+        .start()
+        .await;
+    let url = server.rtmp("room");
+    let _encoder = Ffmpeg::start(&[PICTURE, TONE, H264_WITH_B_FRAMES, AAC, "-f flv", &url]);
+    server
+        .room_until("room", "a warning about B-frames", |room| {
+            room["live"] == true && warned(room, "b_frames")
+        })
+        .await;
+    let offer = OFFER
+        .replace("a=sendonly", "a=recvonly")
+        .replace("96 VP8/90000", "96 H264/90000")
+        .replace(
+            "a=rtcp-fb:96 nack\r\n",
+            "a=fmtp:96 profile-level-id=42e01f;packetization-mode=1\r\na=rtcp-fb:96 nack\r\n",
+        );
+    let response = server.offer("/whep/room", None, &offer).await;
+    assert_eq!(response.status(), StatusCode::CONFLICT);
+    let problem = problem(response).await;
+    assert_eq!(problem["type"], "urn:inver:problem:unplayable");
+    let detail = problem["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("bf"), "it names the setting: {detail}");
     server.assert_sound();
 }
 
