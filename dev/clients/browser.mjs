@@ -8,7 +8,7 @@
 //
 // --relay HOST:PORT replaces the candidates of every WHIP and WHEP answer, --only tcp leaves those
 // of one transport, --token T is sent as bearer, --simulcast N sends N layers, --beats 1
-// sends and measures a flash with a tone each second.
+// sends and measures a flash with a tone each second, --hear 1 tells the loudest frequency.
 //
 // The event `stats` comes four times a second: every peer connection that any script of the page
 // made, every video and audio element that plays a MediaStream. Commands: {"do":"click","role":..,
@@ -25,7 +25,7 @@ import { collect, measure, publish, takeOffer, watch } from './lib/in-page.mjs';
 const DEADLINE = 20_000;
 const BROWSERS = ['chromium', 'chromium-browser', 'google-chrome'];
 
-const option = options(['url', 'codec', 'relay', 'only', 'token', 'simulcast', 'beats', 'answer', 'counter']);
+const option = options(['url', 'codec', 'relay', 'only', 'token', 'simulcast', 'beats', 'hear', 'answer', 'counter']);
 const { chromium } = tool('playwright-core');
 
 const folders = [...(process.env.PATH ?? '').split(path.delimiter), '/usr/bin'];

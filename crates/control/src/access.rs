@@ -45,6 +45,16 @@ pub enum Origin {
     Token,
     /// The server's admin token.
     AdminToken,
+    /// The word of a service outside.
+    Service,
+}
+
+/// The word of a service outside that somebody may do what it asks for: no credentials are checked
+/// here, everything else is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Vouched {
+    /// Who it is; overrides what the client says.
+    pub participant: Option<ParticipantId>,
 }
 
 /// What credentials allow.

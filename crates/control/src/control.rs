@@ -196,7 +196,11 @@ impl Control {
     // Helpers that all parts use.
 
     pub(crate) fn command(&mut self, command: Command) {
-        self.outputs.push_back(Output::Command(command));
+        self.output(Output::Command(command));
+    }
+
+    pub(crate) fn output(&mut self, output: Output) {
+        self.outputs.push_back(output);
     }
 
     pub(crate) fn event(&mut self, now: Now, room: &RoomId, what: RoomEvent) {

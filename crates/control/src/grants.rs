@@ -42,6 +42,19 @@ impl Control {
         Err(Refusal::new(kind, needed))
     }
 
+    /// Whether the credentials are the admin token or a token that this server has signed and that
+    /// is good now: about those nobody else is asked.
+    pub fn is_own_token(&self, credentials: &Credentials, now: Now) -> bool {
+        let grant = credentials.secret().map(|shown| self.recognise(shown, now));
+        matches!(
+            grant,
+            Some(Ok(Grant {
+                origin: Origin::Token | Origin::AdminToken,
+                ..
+            }))
+        )
+    }
+
     /// What everybody may do.
     fn is_public(&self, action: Action<'_>) -> bool {
         match action {

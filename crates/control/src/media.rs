@@ -48,6 +48,7 @@ impl Control {
     fn connected(&mut self, session: SessionId, now: Now) {
         self.settle(session);
         self.progress(session, Progress::Connected, now);
+        self.tell_begin(session, now);
     }
 
     fn progress(&mut self, session: SessionId, progress: Progress, now: Now) {
@@ -124,8 +125,11 @@ impl Control {
             // The data plane says so after two seconds of silence.
             state.quiet_since = now.elapsed.saturating_sub(ANONYMOUS_TAKEOVER);
         }
-        let room = state.room.clone();
+        let (room, publisher) = (state.room.clone(), state.session);
         self.refresh_live(&room, now);
+        if let Some(publisher) = publisher {
+            self.tell_begin(publisher, now);
+        }
         let watching = self.watching(source);
         self.signal(
             watching,

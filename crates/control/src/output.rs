@@ -1,8 +1,11 @@
 //! What control wants done and what it tells.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use inver_proto::{ApiEvent, CloseCause, SessionId, SourceId};
+use inver_proto::{
+    ApiEvent, CloseCause, Door, ParticipantId, RoomId, SessionId, SourceId, Timestamp,
+};
 
 use crate::record::Change;
 
@@ -13,6 +16,8 @@ pub enum Output {
     Command(Command),
     /// Readers of the control API's event stream get this.
     Event(ApiEvent),
+    /// Services outside are told this.
+    Happened(Happening),
     /// These sessions' event streams get this.
     Signal {
         /// Whose.
@@ -66,4 +71,51 @@ pub enum Signal {
     },
     /// The session is over.
     Ended(CloseCause),
+}
+
+/// What happened to a session, with all that services outside are told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happening {
+    /// What.
+    pub what: What,
+    /// When.
+    pub at: Timestamp,
+    /// To which session.
+    pub session: SessionId,
+    /// What it feeds or gets.
+    pub source: SourceId,
+    /// Where.
+    pub room: RoomId,
+    /// The room's number, where it has one.
+    pub number: Option<u32>,
+    /// Whose session it is.
+    pub participant: ParticipantId,
+    /// Protocol that it came through.
+    pub door: Door,
+    /// Address that it came from.
+    pub address: Option<IpAddr>,
+}
+
+/// The turns in a session's life that services outside hear of, at most one beginning and, after
+/// it, one end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// A publisher's media flows.
+    Published,
+    /// A publisher that was told of is gone.
+    Unpublished {
+        /// How long it was there.
+        lasted: Duration,
+        /// Why it is gone.
+        cause: CloseCause,
+    },
+    /// A viewer is connected.
+    Read,
+    /// A viewer that was told of is gone.
+    Unread {
+        /// How long it was there.
+        lasted: Duration,
+        /// Why it is gone.
+        cause: CloseCause,
+    },
 }

@@ -6,7 +6,7 @@ use inver_proto::{
     Direction, Door, ParticipantId, RoomEvent, RoomId, RoomKind, SessionId, SourceId,
 };
 
-use crate::access::{Action, Grant, Origin};
+use crate::access::{Action, Grant, Origin, Scope, Vouched};
 use crate::output::Command;
 use crate::policy::ANONYMOUS_TAKEOVER;
 use crate::record::Change;
@@ -39,6 +39,8 @@ pub struct PublishRequest {
     pub client: ClientInfo,
     /// Protocol that it came through.
     pub door: Door,
+    /// Whether a service has answered for it; its credentials are not looked at then.
+    pub vouched: Option<Vouched>,
 }
 
 /// A session that was let in and waits for the data plane's word.
@@ -61,7 +63,10 @@ impl Control {
     /// [`accepted`](Self::accepted) or [`failed`](Self::failed).
     pub fn begin_publish(&mut self, request: PublishRequest, now: Now) -> Result<Ticket, Refusal> {
         self.check_admission(&request.client)?;
-        let (room, grant) = self.publish_target(&request.target, &request.credentials, now)?;
+        let (room, grant) = match &request.vouched {
+            Some(vouched) => self.vouched_target(&request.target, vouched)?,
+            None => self.publish_target(&request.target, &request.credentials, now)?,
+        };
         let participant = who(&grant, request.participant)?;
         let kind = match self.rooms.get(&room) {
             Some(state) => state.kind,
@@ -81,7 +86,7 @@ impl Control {
         };
         let key = match &grant.origin {
             Origin::StreamKey(key) => Some(key.clone()),
-            Origin::Anonymous | Origin::Token | Origin::AdminToken => None,
+            Origin::Anonymous | Origin::Token | Origin::AdminToken | Origin::Service => None,
         };
         if let Some(key) = &key {
             self.note_key_use(&room, key.as_str(), now);
@@ -125,16 +130,41 @@ impl Control {
             return Ok((room, grant));
         }
         // No match: the whole string is a room, on an open server or for other credentials.
-        let unknown = || {
-            let detail = "no room has this stream key; the form is {room}-{key}";
-            Refusal::new(RefusalKind::Unauthorized, detail)
-        };
         if !self.policy.open && credentials.secret().is_none() {
-            return Err(unknown());
+            return Err(unknown_key());
         }
-        let room: RoomId = text.parse().map_err(|_| unknown())?;
+        let room: RoomId = text.parse().map_err(|_| unknown_key())?;
         let grant = self.authorize(credentials, Action::Publish(&room), now)?;
         Ok((room, grant))
+    }
+
+    /// Where somebody may publish for whom a service answers.
+    fn vouched_target(
+        &self,
+        target: &PublishTarget,
+        vouched: &Vouched,
+    ) -> Result<(RoomId, Grant), Refusal> {
+        let room = match target {
+            PublishTarget::Room(room) => room.clone(),
+            PublishTarget::RoomWithKey(text) => {
+                self.room_in_key(text.reveal()).ok_or_else(unknown_key)?
+            }
+        };
+        let grant = Grant {
+            scope: Scope::Room(room.clone()),
+            publish: true,
+            subscribe: false,
+            admin: false,
+            subject: vouched.participant.clone(),
+            origin: Origin::Service,
+        };
+        Ok((room, grant))
+    }
+
+    /// The room that `{room}-{key}` in one string means: the one that has the key, else the room
+    /// with the whole text for its name.
+    pub fn room_in_key(&self, text: &str) -> Option<RoomId> {
+        self.room_of_stream_key(text).or_else(|| text.parse().ok())
     }
 
     /// Finds or makes the source that the participant feeds, unless somebody else has the place.
@@ -301,9 +331,16 @@ impl Control {
     }
 }
 
-/// The publisher's name: its token's subject, the one that it gave, else `main`.
+fn unknown_key() -> Refusal {
+    let detail = "no room has this stream key; the form is {room}-{key}";
+    Refusal::new(RefusalKind::Unauthorized, detail)
+}
+
+/// The publisher's name: the one that a service gives, its token's subject, the one that it gave,
+/// else `main`.
 fn who(grant: &Grant, asked: Option<ParticipantId>) -> Result<ParticipantId, Refusal> {
     match (&grant.subject, asked) {
+        (Some(subject), _) if grant.origin == Origin::Service => Ok(subject.clone()),
         (Some(subject), Some(asked)) if *subject != asked && !grant.admin => {
             let detail = format!("the token is {subject}'s; it cannot publish as {asked}");
             Err(Refusal::new(RefusalKind::Forbidden, detail))

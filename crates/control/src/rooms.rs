@@ -166,6 +166,11 @@ impl Control {
         self.rooms_by_number.get(&number)
     }
 
+    /// The room's number, where it is here and has one.
+    pub fn number_of(&self, room: &RoomId) -> Option<u32> {
+        self.rooms.get(room)?.number
+    }
+
     /// Signs a token.
     pub fn issue_token(&self, request: &CreateToken, now: Now) -> Result<CreatedToken, Refusal> {
         let bad = |detail: String| Refusal::new(RefusalKind::BadRequest, detail);

@@ -51,7 +51,9 @@ pub enum IcePatch {
 
 impl Control {
     /// Refuses whom the server cannot take now, whatever they may do.
-    pub(crate) fn check_admission(&self, client: &ClientInfo) -> Result<(), Refusal> {
+    ///
+    /// Beginning a session checks it; whoever asks others first asks this before.
+    pub fn check_admission(&self, client: &ClientInfo) -> Result<(), Refusal> {
         if self.draining {
             let detail = "the server is about to stop and takes no new sessions";
             return Err(
@@ -115,8 +117,10 @@ impl Control {
             half_open: true,
             prefix,
             since: now.wall,
+            address: new.client.address,
             remote: new.client.remote,
             user_agent: new.client.user_agent.map(cut),
+            told: None,
             key: new.key,
             etag: String::new(),
             client_ufrag: new.client.ufrag,
@@ -382,6 +386,7 @@ impl Control {
             return;
         };
         self.sessions_by_token.remove(&state.token);
+        self.tell_end(&state, cause, now);
         if state.watched {
             self.signal(vec![session], Signal::Ended(cause));
         }

@@ -1,6 +1,7 @@
 //! Rooms, sources and sessions as control remembers them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use inver_proto::{
@@ -165,8 +166,12 @@ pub(crate) struct SessionState {
     pub(crate) half_open: bool,
     pub(crate) prefix: Option<Prefix>,
     pub(crate) since: Timestamp,
+    pub(crate) address: Option<IpAddr>,
     pub(crate) remote: Option<String>,
     pub(crate) user_agent: Option<String>,
+    /// When others were told that it has begun; nothing of what they never heard of is told to
+    /// have ended.
+    pub(crate) told: Option<Duration>,
     pub(crate) key: Option<KeyId>,
     /// Entity tag of its ICE session, with quotes.
     pub(crate) etag: String,

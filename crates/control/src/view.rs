@@ -2,7 +2,7 @@
 
 use inver_proto::{
     Direction, Participant, ParticipantId, Publication, Room, RoomId, Session, SessionId,
-    SessionStats, SourceId, Transport,
+    SessionStats, SourceId, Transport, Warning,
 };
 
 use crate::state::{ParticipantState, RoomState, SessionState, Source};
@@ -129,6 +129,24 @@ impl Control {
         self.sessions.get(&session).map(|session| session.source)
     }
 
+    /// What a publisher's session is known for; `None` once it is gone.
+    pub fn publisher(&self, session: SessionId) -> Option<Publisher> {
+        let state = self.sessions.get(&session)?;
+        let source = self.sources.get(&state.source)?;
+        let fed_by_it = source.session == Some(session);
+        Some(Publisher {
+            source: state.source,
+            user_agent: state.user_agent.clone(),
+            viewers: self.rooms.get(&state.room).map_or(0, |room| room.viewers),
+            warnings: source
+                .warnings
+                .iter()
+                .filter(|_| fed_by_it)
+                .cloned()
+                .collect(),
+        })
+    }
+
     /// Sessions by direction and whether they are connected, for the metrics.
     pub fn session_counts(&self) -> SessionCounts {
         let mut counts = SessionCounts::default();
@@ -141,6 +159,19 @@ impl Control {
         }
         counts
     }
+}
+
+/// What a publisher's session is known for, beside its figures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publisher {
+    /// What it feeds.
+    pub source: SourceId,
+    /// What its program calls itself.
+    pub user_agent: Option<String>,
+    /// How many watch its room.
+    pub viewers: u32,
+    /// What it should change.
+    pub warnings: Vec<Warning>,
 }
 
 /// How many sessions there are.

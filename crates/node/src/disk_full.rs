@@ -86,6 +86,10 @@ fn open(disk: &Disk) -> Handle {
         policy,
         ice_servers: Vec::new(),
         version: "test".to_owned(),
+        recoders: 0,
+        service: Arc::new(inver_service::BuiltIn),
+        reports: inver_service::ReportPolicy::default(),
+        farewell: std::time::Duration::ZERO,
     };
     let (_, events) = mpsc::channel(1);
     Handle::start(settings, secrets, store, stored, Silent, events).expect("starts")

@@ -7,14 +7,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use inver_control::{Refusal, RefusalKind, SubscribeRequest};
+use inver_control::{Refusal, RefusalKind};
 use inver_media::Frame;
 use inver_proto::{CloseCause, ParticipantId, RoomId, SessionId, SourceId};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::api::ReadFrames;
+use crate::ask::Viewer;
 use crate::handle::{Handle, Inner};
-use crate::sessions::client_info;
 
 /// Frames that wait for the slowest reader: about five seconds of picture and sound. More costs
 /// memory while somebody is slow, less drops on short stalls.
@@ -184,14 +184,16 @@ impl Handle {
     /// Control refuses, or nobody is live whose frames can be read.
     pub async fn read_frames(&self, request: ReadFrames) -> Result<FrameReader, Refusal> {
         let inner = &self.0;
-        let wish = SubscribeRequest {
+        let wish = inner.ask_to_watch(Viewer {
             room: request.room,
             participant: request.participant,
             credentials: request.credentials,
-            client: client_info(&request.client, None),
+            client: &request.client,
+            offer: None,
             wait: false,
             door: request.door,
-        };
+        });
+        let wish = wish.await?;
         let ticket = inner.mutate(|control, now| control.begin_subscribe(wish, now))?;
         let (session, source) = (ticket.session, ticket.source);
         if inner.feeds.get(source).is_none() {

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use inver_control::{
-    Command, Control, Now, Output, Policy, Refusal, RefusalKind, Secret, Secrets, SessionCounts,
-    Stored, SystemEntropy,
+    Command, Control, Happening, Now, Output, Policy, Refusal, RefusalKind, Secret, Secrets,
+    SessionCounts, Stored, SystemEntropy,
 };
 use inver_proto::{
     ApiEvent, EncoderPorts, IceServer, Publication, RoomId, ServerInfo, SessionId, SourceId,
     Timestamp,
 };
+use inver_service::{ReportPolicy, Service};
 use inver_shard::{Event, Snapshot};
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 use tokio::time::Instant;
@@ -25,6 +26,7 @@ use crate::media::Media;
 use crate::run;
 use crate::secrets::{self, SecretsError};
 use crate::store::{Store, StoreError};
+use crate::streams::{self, Streams};
 use crate::watch::{EVENTS, EventReader, Watchers, first_events};
 
 /// Notes (a key's last use) that may wait for the disk; more are dropped, the next use makes
@@ -61,6 +63,9 @@ pub(crate) struct Settings {
     pub(crate) ice_servers: Vec<IceServer>,
     pub(crate) version: String,
     pub(crate) recoders: usize,
+    pub(crate) service: Arc<dyn Service>,
+    pub(crate) reports: ReportPolicy,
+    pub(crate) farewell: Duration,
 }
 
 pub(crate) struct Inner {
@@ -84,6 +89,16 @@ pub(crate) struct Inner {
     pub(crate) readers: Readers,
     /// How many sources may be coded again at once.
     pub(crate) recoders: Arc<Semaphore>,
+    /// Whether there may be any such stream.
+    pub(crate) recodes: bool,
+    /// Who outside decides and is told.
+    pub(crate) service: Arc<dyn Service>,
+    /// What the service has been told of. Taken after control's lock, never before.
+    pub(crate) streams: Mutex<Streams>,
+    /// How long the service is told the rest at the end.
+    farewell: Duration,
+    /// Where tasks run that begin under a lock.
+    pub(crate) runtime: tokio::runtime::Handle,
     notes: mpsc::Sender<inver_control::Change>,
     /// Viewers to be moved, with where to: only the last word counts, so the number of sessions
     /// bounds it.
@@ -112,6 +127,9 @@ impl Handle {
             admin_token,
             version,
             recoders,
+            service,
+            reports,
+            farewell,
         } = config;
         let opened = tokio::task::spawn_blocking(move || {
             secrets::make_folder(&data_dir)?;
@@ -126,6 +144,9 @@ impl Handle {
             ice_servers,
             version,
             recoders,
+            service,
+            reports,
+            farewell,
         };
         Self::start(settings, secrets, store, stored, media, events)
     }
@@ -144,6 +165,9 @@ impl Handle {
             ice_servers,
             version,
             recoders,
+            service,
+            reports,
+            farewell,
         } = settings;
         let started_wall = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
@@ -171,6 +195,11 @@ impl Handle {
             hubs: Hubs::default(),
             readers: Readers::default(),
             recoders: Arc::new(Semaphore::new(recoders)),
+            recodes: recoders > 0,
+            streams: Mutex::new(Streams::new(reports)),
+            service,
+            farewell,
+            runtime: tokio::runtime::Handle::current(),
             notes,
             switches: Mutex::new(HashMap::new()),
             switch: Notify::new(),
@@ -284,7 +313,7 @@ impl Handle {
             control.drain(now);
             control.close_all(now);
         });
-        inner.media.stop().await;
+        tokio::join!(inner.media.stop(), streams::end_all(inner, inner.farewell));
         inner.stopping.send_replace(true);
         inner
             .events
@@ -315,21 +344,33 @@ impl Inner {
 
     /// Changes the state and does what follows. Outputs leave in their order, because the lock is
     /// held until the last one is handed on; none of that waits.
-    pub(crate) fn mutate<T>(&self, change: impl FnOnce(&mut Control, Now) -> T) -> T {
+    pub(crate) fn mutate<T>(self: &Arc<Self>, change: impl FnOnce(&mut Control, Now) -> T) -> T {
         let mut control = self.control();
         let before = control.poll_timeout();
         let value = change(&mut control, self.now());
+        let mut happened = Vec::new();
         while let Some(output) = control.poll_output() {
-            self.perform(output);
+            self.perform(output, &mut happened);
         }
         if control.poll_timeout() != before {
             self.timers.notify_one();
         }
+        if !happened.is_empty() {
+            // From lock to lock, so that it is told in its order and control waits for nobody.
+            let mut streams = self.streams();
+            drop(control);
+            streams.tell(self, happened);
+        }
         value
     }
 
-    fn perform(&self, output: Output) {
+    pub(crate) fn streams(&self) -> MutexGuard<'_, Streams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn perform(&self, output: Output, happened: &mut Vec<Happening>) {
         match output {
+            Output::Happened(happening) => happened.push(happening),
             Output::Command(Command::Close { session, cause }) => {
                 if !self.readers.close(session, cause) {
                     self.media.close(session, figures::reason(cause));
@@ -373,7 +414,7 @@ impl Inner {
     }
 
     /// The state of a session in the words of its event stream.
-    pub(crate) fn state_of(&self, session: SessionId) -> VecDeque<SessionEvent> {
+    pub(crate) fn state_of(self: &Arc<Self>, session: SessionId) -> VecDeque<SessionEvent> {
         self.mutate(|control, _| control.watch(session))
             .map(first_events)
             .unwrap_or_default()
@@ -385,7 +426,7 @@ impl Inner {
 
     /// A reader of a session's signals goes. Under control's lock, so that another one who comes
     /// meanwhile is not forgotten.
-    pub(crate) fn leave(&self, session: SessionId) {
+    pub(crate) fn leave(self: &Arc<Self>, session: SessionId) {
         self.mutate(|control, _| {
             if self.watchers.leave(session) {
                 control.unwatch(session);

@@ -5,6 +5,7 @@
 
 mod admin;
 mod api;
+mod ask;
 mod config;
 #[cfg(test)]
 mod disk_full;
@@ -20,6 +21,7 @@ mod sessions;
 #[cfg(test)]
 mod silent;
 mod store;
+mod streams;
 mod watch;
 
 pub use api::{
@@ -34,6 +36,7 @@ pub use inver_control::{
     Action, Credentials, Grant, Origin, Policy, Refusal, RefusalKind, Scope, Secret, SessionCounts,
     SessionToken,
 };
+pub use inver_service::{ReportPolicy, Service};
 pub use media::{Answering, Media};
 pub use secrets::SecretsError;
 pub use store::StoreError;

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use inver_control::{
-    ClientInfo, IcePatch, PublishRequest, PublishTarget, Refusal, RefusalKind, SessionToken,
-    SubscribeRequest, Ticket,
-};
+use inver_control::{ClientInfo, IcePatch, Refusal, RefusalKind, SessionToken, Ticket};
 use inver_proto::{ParticipantId, RoomId, SessionId};
 use inver_shard::{Answer, CloseReason, DataForwarding, Error, IceFragment, LayerSelection};
 
-use crate::api::{Client, Patched, Publish, Started, Subscribe, Target};
+use crate::api::{Client, Patched, Publish, Started, Subscribe};
+use crate::ask::{Publisher, Viewer};
 use crate::handle::{Handle, Inner};
 use crate::watch::{SessionWatch, first_events};
 
@@ -18,18 +16,16 @@ impl Handle {
     /// Lets a publisher in.
     pub async fn publish(&self, request: Publish) -> Result<Started, Refusal> {
         check_sdp(&request.offer)?;
-        let client = client_info(&request.client, Some(&request.offer));
-        let wish = PublishRequest {
-            target: match request.target {
-                Target::Room(room) => PublishTarget::Room(room),
-                Target::RoomWithKey(text) => PublishTarget::RoomWithKey(text),
-            },
+        let inner = &self.0;
+        let wish = inner.ask_to_publish(Publisher {
+            target: request.target,
             participant: request.participant,
             credentials: request.credentials,
-            client,
+            client: &request.client,
+            offer: Some(&request.offer),
             door: request.door,
-        };
-        let inner = &self.0;
+        });
+        let wish = wish.await?;
         let ticket = inner.mutate(|control, now| control.begin_publish(wish, now))?;
         let reserved = Reserved::new(inner, ticket.session);
         let asked = inver_shard::Publish {
@@ -48,16 +44,17 @@ impl Handle {
         if let Some(offer) = &request.offer {
             check_sdp(offer)?;
         }
-        let client = client_info(&request.client, request.offer.as_deref());
-        let wish = SubscribeRequest {
+        let inner = &self.0;
+        let wish = inner.ask_to_watch(Viewer {
             room: request.room,
             participant: request.participant,
             credentials: request.credentials,
-            client,
+            client: &request.client,
+            offer: request.offer.as_deref(),
             wait: request.wait,
             door: request.door,
-        };
-        let inner = &self.0;
+        });
+        let wish = wish.await?;
         let ticket = inner.mutate(|control, now| control.begin_subscribe(wish, now))?;
         let reserved = Reserved::new(inner, ticket.session);
         let is_offer = request.offer.is_none();

@@ -16,6 +16,10 @@ use crate::http::{base_path, observe, pages};
 use crate::metrics::{HttpRequests, Rooms};
 use crate::turn;
 
+/// Share of the drain's time in which the service outside is told what is left. It lies within the
+/// quarter that is kept for closing.
+const FAREWELL_SHARE: u32 = 5;
+
 /// Settings of the data plane.
 pub fn shard_config(config: &Config) -> inver_shard::Config {
     let webrtc = &config.webrtc;
@@ -42,11 +46,14 @@ pub fn shard_config(config: &Config) -> inver_shard::Config {
     }
 }
 
-/// Settings of the control plane.
-pub fn node_config(config: &Config) -> inver_node::Config {
+/// Settings of the control plane. Call it within a tokio runtime: hooks have tasks.
+///
+/// # Errors
+/// The service outside cannot be reached as it is configured.
+pub fn node_config(config: &Config) -> anyhow::Result<inver_node::Config> {
     let rooms = &config.rooms;
     let limits = &config.limits;
-    inver_node::Config {
+    Ok(inver_node::Config {
         data_dir: config.data_dir(),
         policy: Policy {
             open: config.openness().is_open(),
@@ -68,7 +75,10 @@ pub fn node_config(config: &Config) -> inver_node::Config {
             .map(|token| Secret::new(token.reveal())),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         recoders: rooms.recode_b_frames,
-    }
+        service: inver_service::build(config.services()).context("[service] and [hooks]")?,
+        reports: config.reports(),
+        farewell: config.server.drain_timeout.0 / FAREWELL_SHARE,
+    })
 }
 
 /// Settings of the HTTP doors.

@@ -76,7 +76,7 @@ impl Running {
         let tls = tls::set_up(config, &data_dir, &machine, reload.clone(), &mut tending)?;
         let plane = start(assemble::shard_config(config))?;
         let first_run = !data_dir.join("server.secret").exists();
-        let handle = Handle::open(assemble::node_config(config), plane.media, plane.events)
+        let handle = Handle::open(assemble::node_config(config)?, plane.media, plane.events)
             .await
             .with_context(|| format!("data folder {} (server.data_dir)", data_dir.display()))?;
         tending.spawn(turn::renew(

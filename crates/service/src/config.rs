@@ -11,8 +11,9 @@ use crate::built_in::BuiltIn;
 use crate::fault::Fault;
 use crate::graphql::GraphQl;
 use crate::notifier::Hook;
+use crate::outbound::endpoint;
 use crate::service::Service;
-use crate::signature::SecretError;
+use crate::signature::{SecretError, Signer};
 use crate::stream::EventKind;
 use crate::webhook::Webhook;
 use crate::with_hooks::WithHooks;
@@ -243,7 +244,10 @@ impl From<SecretError> for ConfigError {
 
 /// Deadlines that make sense: shorter ones fail always, longer ones outlast the clients' patience
 /// (an encoder gives up after about eight seconds).
-pub(crate) fn check_deadline(deadline: Duration) -> Result<Duration, ConfigError> {
+///
+/// # Errors
+/// It is shorter or longer.
+pub fn check_deadline(deadline: Duration) -> Result<Duration, ConfigError> {
     let sensible = Duration::from_millis(50)..=Duration::from_secs(30);
     if sensible.contains(&deadline) {
         return Ok(deadline);
@@ -251,6 +255,24 @@ pub(crate) fn check_deadline(deadline: Duration) -> Result<Duration, ConfigError
     Err(ConfigError::Duration(format!(
         "the deadline of a service is {deadline:?}; 50 ms to 30 s are right"
     )))
+}
+
+/// Checks a service's URL as [`build`] does: http or https, no user or password in it, and, unless
+/// `allow_private`, no literal address inside the network.
+///
+/// # Errors
+/// It is another one; the error shows neither its path nor its query.
+pub fn check_url(url: &str, allow_private: bool) -> Result<(), ConfigError> {
+    endpoint(url, allow_private).map(drop)
+}
+
+/// Checks the secrets of a webhook as [`build`] does.
+///
+/// # Errors
+/// There are none, too many, or one that cannot sign.
+pub fn check_secrets(secrets: &[Secret]) -> Result<(), ConfigError> {
+    Signer::new(secrets)?;
+    Ok(())
 }
 
 /// Refuses pauses that would hammer the receiver or never end.

@@ -30,6 +30,7 @@ pub use asked::{
 pub use built_in::BuiltIn;
 pub use config::{
     Config, ConfigError, Decider, GraphQlConfig, HookConfig, Retry, WebhookConfig, WhenDown, build,
+    check_deadline, check_secrets, check_url,
 };
 pub use fault::Fault;
 pub use graphql::GraphQl;

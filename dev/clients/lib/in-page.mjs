@@ -20,6 +20,7 @@ export function collect() {
     });
     const body = await response.text();
     if (response.status !== 201) return { refused: response.status, body };
+    state.answered = performance.now();
     await peer.setRemoteDescription({ type: 'answer', sdp: body });
     const location = response.headers.get('location');
     state.end = async () => {
@@ -147,7 +148,8 @@ export async function measure() {
     const spread = Math.sqrt(Math.max(0, squares / count - (sum / count) ** 2));
     return { ...seen, width: element.videoWidth, height: element.videoHeight, spread };
   });
-  return { peers, elements, beats: globalThis.inverTest.beats, at: Date.now() };
+  const { beats, shown, hear } = globalThis.inverTest;
+  return { peers, elements, beats, shown, heard: hear?.(), at: Date.now() };
 }
 
 /**
@@ -204,10 +206,41 @@ export async function publish({ url, codec, token, simulcast, beats }) {
 }
 
 /**
- * A plain WHEP client that plays aloud. With `beats` it notes when the picture turned white and
- * when a tone began, in the same clock.
+ * A plain WHEP client that plays aloud. It counts the pictures shown: `first` is how many
+ * milliseconds after the answer the first came, `backwards` how many were older than the one
+ * before. With `beats` it notes when the picture turned white and when a tone began, in the same
+ * clock; with `hear` it tells the loudest `frequency` of the sound in hertz and its `level` in
+ * decibels of full scale.
  */
-export async function watch({ url, token, beats }) {
+export async function watch({ url, token, beats, hear }) {
+  const follow = (element) => {
+    const shown = { count: 0, backwards: 0, first: null };
+    globalThis.inverTest.shown = shown;
+    let last = null;
+    const look = (now, { rtpTimestamp }) => {
+      shown.first ??= now - globalThis.inverTest.answered;
+      shown.count += 1;
+      // The signed difference of 32-bit timestamps.
+      if (last !== null && ((rtpTimestamp - last) | 0) < 0) shown.backwards += 1;
+      last = rtpTimestamp;
+      element.requestVideoFrameCallback(look);
+    };
+    element.requestVideoFrameCallback(look);
+  };
+  const listen = (stream) => {
+    const sound = new AudioContext();
+    const analyser = new AnalyserNode(sound, { fftSize: 8192, smoothingTimeConstant: 0 });
+    new MediaStreamAudioSourceNode(sound, { mediaStream: stream }).connect(analyser);
+    const levels = new Float32Array(analyser.frequencyBinCount);
+    globalThis.inverTest.hear = () => {
+      analyser.getFloatFrequencyData(levels);
+      const loudest = levels.reduce((best, level, at) => (level > levels[best] ? at : best), 0);
+      const level = levels[loudest];
+      const frequency = (loudest * sound.sampleRate) / analyser.fftSize;
+      // Minus infinity, which JSON has no word for, means silence.
+      return { frequency, level: Number.isFinite(level) ? level : -1000 };
+    };
+  };
   const note = (stream, element) => {
     const seen = { flashes: [], tones: [] };
     globalThis.inverTest.beats = seen;
@@ -244,6 +277,8 @@ export async function watch({ url, token, beats }) {
     const element = document.querySelector('video');
     element.srcObject = stream;
     element.muted = false;
+    if (track.kind === 'video') follow(element);
+    if (hear && track.kind === 'audio') listen(new MediaStream([track]));
     if (beats && stream.getTracks().length === 2) note(stream, element);
   };
   return globalThis.inverTest.exchange(peer, url, token);

@@ -69,7 +69,8 @@ export const pli = (sender, media) => feedback(206, 1, sender, media, Buffer.all
 
 /**
  * What a compound RTCP packet asks of a sender and tells of one:
- * `{media, nacks: [sequence], keyframe, report: {ssrc, timestamp}}`, one for each part.
+ * `{media, nacks: [sequence], keyframe, report: {ssrc, timestamp, wallClock}}`, one for each part.
+ * `wallClock` is in milliseconds since 1970.
  */
 export function parseRtcp(packet) {
   const parts = [];
@@ -79,7 +80,8 @@ export function parseRtcp(packet) {
     const [format, type] = [part[0] & 31, part[1]];
     if (type === 200 && part.length >= 28) {
       const [ssrc, timestamp] = [part.readUInt32BE(4), part.readUInt32BE(16)];
-      parts.push({ report: { ssrc, timestamp } });
+      const seconds = part.readUInt32BE(8) - NTP_EPOCH + part.readUInt32BE(12) / 2 ** 32;
+      parts.push({ report: { ssrc, timestamp, wallClock: seconds * 1000 } });
     } else if (part.length >= 12 && (type === 205 || type === 206)) {
       const media = part.readUInt32BE(8);
       if (type === 205 && format === 1) parts.push({ media, nacks: lost(part) });

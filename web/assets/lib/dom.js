@@ -102,6 +102,21 @@ export function setText(element, text) {
 }
 
 /**
+ * Shows names with their values in a `<dl>`, changing only what differs.
+ * @param {Element} list
+ * @param {[string, string][]} rows
+ */
+export function setFigures(list, rows) {
+  if (list.childElementCount !== rows.length) list.replaceChildren(...rows.map(() => h("div", {}, h("dt"), h("dd"))));
+  rows.forEach(([name, value], index) => {
+    const pair = list.children[index];
+    if (!pair) return;
+    setText(find("dt", pair), name);
+    setText(find("dd", pair), value);
+  });
+}
+
+/**
  * @param {string} text
  * @returns {Promise<boolean>} Whether it is on the clipboard.
  */

@@ -94,6 +94,16 @@ export function codecText(codec) {
 }
 
 /**
+ * @param {string} text A message of the server, which begins small and has no full stop.
+ * @returns {string} As it stands alone.
+ */
+export function sentenceText(text) {
+  const trimmed = text.trim();
+  const whole = trimmed.charAt(0).toUpperCase() + trimmed.slice(1);
+  return whole === "" || /[.!?]$/.test(whole) ? whole : `${whole}.`;
+}
+
+/**
  * Says what a publication is, such as `H264 1280×720 30 fps`.
  * @param {{ kind: string, codec?: string, layers?: { width?: number, height?: number, frames_per_second?: number, active?: boolean }[] }} publication
  * @returns {string}

@@ -8,8 +8,9 @@
 
 import { isRoomId, roomIdProblem } from "../../sdk/v1/room.js";
 import { ApiError, BASE, api, followEvents, publicationsOf, roomPath, tabStore, takeFromFragment } from "../lib/api.js";
-import { find, h, setPageState, setText, snippet, toast } from "../lib/dom.js";
-import { bitrateText, msText, publicationText, secondsSince, shareText, spanText } from "../lib/format.js";
+import { find, h, setFigures, setPageState, setText, snippet, toast } from "../lib/dom.js";
+import { doorText, feedsOf } from "../lib/feed.js";
+import { bitrateText, msText, publicationText, secondsSince, sentenceText, shareText, spanText } from "../lib/format.js";
 
 const TOKEN = "inver.admin";
 /** Figures change every second on the server; the page asks every other. */
@@ -158,6 +159,7 @@ const sessionsOf = (room) => (room.participants ?? []).flatMap((participant) => 
 function showTiles() {
   const sessions = rooms.flatMap(sessionsOf);
   const sum = (/** @type {(session: import("../lib/api.js").Session) => number} */ value) => sessions.reduce((all, one) => all + value(one), 0);
+  /** @type {[string, string][]} */
   const tiles = [
     ["live", String(rooms.filter((room) => room.live).length)],
     ["rooms", String(rooms.length)],
@@ -167,13 +169,7 @@ function showTiles() {
     ["going out", bitrateText(sum((session) => session.stats.bitrate_out))],
   ];
   const host = find("#tiles");
-  if (host.childElementCount !== tiles.length) host.replaceChildren(...tiles.map(() => h("div", {}, h("dt"), h("dd"))));
-  tiles.forEach(([name = "", value = ""], index) => {
-    const tile = host.children[index];
-    if (!tile) return;
-    setText(find("dt", tile), name);
-    setText(find("dd", tile), value);
-  });
+  setFigures(host, tiles);
 }
 
 /**
@@ -225,6 +221,8 @@ function row(id) {
 function contents(id, host) {
   const facts = h("p", { class: "soft small" });
   const warnings = h("div", { class: "stack" });
+  const inputs = h("div", { class: "stack" });
+  const input = h("section", { hidden: true }, h("h3", {}, "Input"), inputs);
   const sessions = h("tbody");
   const none = h("p", { class: "soft small" }, "Nobody is here.");
   const table = h(
@@ -264,6 +262,7 @@ function contents(id, host) {
       facts,
       warnings,
     ),
+    input,
     h("section", {}, h("h3", {}, "Sessions"), none, table),
     h("section", {}, h("h3", {}, "Stream keys"), keys, form),
   );
@@ -295,10 +294,22 @@ function contents(id, host) {
           .filter(Boolean)
           .join(" · "),
       );
-      const said = (room.warnings ?? []).map((warning) => warning.message);
+      const said = (room.warnings ?? []).map((warning) => sentenceText(warning.message));
       if ([...warnings.children].map((one) => one.textContent).join() !== said.join()) {
         warnings.replaceChildren(...said.map((message) => h("p", { class: "notice" }, message)));
       }
+      const feeds = room.live ? feedsOf(room, now) : [];
+      input.hidden = feeds.length === 0;
+      if (inputs.childElementCount !== feeds.length) {
+        inputs.replaceChildren(...feeds.map(() => h("div", { class: "input" }, h("p", { class: "label" }), h("dl", { class: "figures" }))));
+      }
+      feeds.forEach((feed, index) => {
+        const made = inputs.children[index];
+        if (!made) return;
+        const title = feeds.length > 1 ? `${feed.participant}: ${feed.title}` : feed.title;
+        setText(find("p", made), feed.agent ? `${title} (${feed.agent})` : title);
+        setFigures(find("dl", made), feed.facts);
+      });
       const list = sessionsOf(room).sort((one, other) => one.direction.localeCompare(other.direction) || one.id - other.id);
       none.hidden = list.length > 0;
       table.hidden = list.length === 0;
@@ -327,7 +338,7 @@ function updateSessions(room, body, list, now) {
     const { stats } = session;
     const values = [
       session.participant,
-      `${session.door.toUpperCase()} ${session.direction === "publish" ? "in" : "out"}`,
+      `${doorText(session.door)} ${session.direction === "publish" ? "in" : "out"}`,
       session.state,
       spanText(secondsSince(session.since, now) ?? 0),
       session.remote ?? "–",

@@ -1,9 +1,10 @@
 /**
  * The publish page.
  *
- * Owns: the settings, the figures, the encoders' lines. Never publishes by itself; `<inver-publisher>` does.
+ * Owns: the settings, the figures, the encoders' settings, what feeds the room. Never publishes by itself;
+ * `<inver-publisher>` does.
  *
- * Query: `source`, `codec`, `size` (`1280x720`), `fps`, `bitrate` (kbit/s), `simulcast`, `autostart`; fragment: `key`.
+ * Query: `tab` (`browser` or a door), `source`, `codec`, `size` (`1280x720`), `fps`, `bitrate` (kbit/s), `simulcast`, `autostart`; fragment: `key`.
  * @module
  */
 
@@ -13,11 +14,14 @@ import { isRoomId, roomIdProblem } from "../../sdk/v1/room.js";
 import { sendableCodecs } from "../../sdk/v1/codecs.js";
 import { SourceKind, listDevices } from "../../sdk/v1/sources.js";
 import { BASE, api, roomPath, tabStore, takeFromFragment } from "../lib/api.js";
-import { copyButton, copyText, find, h, setPageState, setText, snippet, toast } from "../lib/dom.js";
-import { encodersOf } from "../lib/encoders.js";
-import { bitrateText, clockText, codecText, flagOf, msText, roomOfPath, shareText, viewersText } from "../lib/format.js";
+import { copyButton, copyText, find, h, icon, setFigures, setPageState, setText, snippet, toast } from "../lib/dom.js";
+import { encodersOf, maskedEncodersOf } from "../lib/encoders.js";
+import { feedsOf } from "../lib/feed.js";
+import { bitrateText, clockText, codecText, countText, flagOf, msText, roomOfPath, sentenceText, shareText, viewersText } from "../lib/format.js";
 
 const SETTINGS_KEY = "inver.publish";
+/** The administrator's token, where the admin page of the same tab has put one: it sees more of the room than a stream key. */
+const ADMIN_KEY = "inver.admin";
 /** Between questions about viewers and warnings. */
 const POLL_MS = 2_000;
 
@@ -26,6 +30,9 @@ const LIMITED_SAMPLES = 8;
 
 /** @type {Record<string, string>} */
 const STATES = { idle: "Preview", connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", error: "Error", closed: "Stopped" };
+
+/** The tab of publishing from here. */
+const BROWSER = "browser";
 
 const room = roomOfPath(location.pathname);
 const query = new URLSearchParams(location.search);
@@ -39,8 +46,12 @@ let server;
 let liveSince = 0;
 /** What limits the picture, and for how many samples. */
 let limited = { by: "", samples: 0 };
-/** Which encoder's lines are shown. */
-let encoder = "obs";
+/** The room as the server last told, once it exists and may be seen. @type {import("../lib/api.js").Room | undefined} */
+let known;
+/** Which way to publish is shown: `browser` or a door. */
+let tab = query.get("tab") ?? BROWSER;
+/** What the doors' panels were made of; they are made again where it changes. */
+let shownTarget = "";
 
 if (isRoomId(room)) {
   void begin();
@@ -48,6 +59,7 @@ if (isRoomId(room)) {
   setPageState("error");
   find("#studio").hidden = true;
   find(".actions").hidden = true;
+  find("#tabs").hidden = true;
   find("#badge").hidden = true;
   find("#notices").append(h("p", { class: "notice bad" }, `${roomIdProblem(room)} `, h("a", { href: BASE }, "Choose another room"), "."));
 }
@@ -58,13 +70,14 @@ async function begin() {
   publisher.room = room;
   publisher.server = BASE;
   const watch = new URL(`watch/${encodeURIComponent(room)}`, BASE).href;
-  /** @type {HTMLAnchorElement} */ (find("#open-watch")).href = watch;
+  for (const link of ["#open-watch", "#feed-watch"]) /** @type {HTMLAnchorElement} */ (find(link)).href = watch;
   find("#share").addEventListener("click", async () => {
     toast((await copyText(watch)) ? "Link copied" : watch);
   });
   wireKey();
   wireSettings();
   wirePublisher();
+  wireTabs();
   showEncoders();
   setPageState(PublisherState.Idle);
   try {
@@ -72,8 +85,7 @@ async function begin() {
   } catch (cause) {
     notice("server", String(cause instanceof Error ? cause.message : cause), true);
   }
-  // A key that came along is shown even where it is not needed, so that nobody wonders where it went.
-  find("#key-field").hidden = server?.open === true && !keyInput.value;
+  showKey();
   showEncoders();
   setInterval(() => void poll(), POLL_MS);
   void poll();
@@ -92,6 +104,16 @@ async function start() {
     // The element shows what went wrong.
   }
   await showDevices();
+}
+
+/** Whether publishing here needs a key: the room says so once it exists, the server before. */
+function keyed() {
+  return known?.keyed ?? server?.open === false;
+}
+
+function showKey() {
+  // A key that came along is shown even where it is not needed, so that nobody wonders where it went.
+  if (keyed() || keyInput.value) find("#key-field").hidden = false;
 }
 
 async function cameraAllowed() {
@@ -296,14 +318,7 @@ function showFigures(stats) {
     ["Bandwidth estimate", transport.available ? bitrateText(transport.available) : "–"],
     ["Live for", clockText((Date.now() - liveSince) / 1000)],
   ];
-  const list = find("#figure-list");
-  if (list.childElementCount !== rows.length) list.replaceChildren(...rows.map(() => h("div", {}, h("dt"), h("dd"))));
-  rows.forEach(([name, value], index) => {
-    const pair = list.children[index];
-    if (!pair) return;
-    setText(find("dt", pair), name);
-    setText(find("dd", pair), value);
-  });
+  setFigures(find("#figure-list"), rows);
   showLayers(video?.layers ?? []);
   find("#figures").hidden = false;
   // Encoders go on saying "bandwidth" long after there is enough of it.
@@ -369,27 +384,65 @@ function notice(name, text, bad = false) {
 async function poll() {
   if (document.visibilityState === "hidden") return;
   try {
-    const token = keyInput.value.trim() || undefined;
-    /** @type {import("../lib/api.js").Room} */
-    const now = await api(roomPath(room), { token }).catch((cause) => {
-      // A stream key may publish without being allowed to look.
-      if (token && (cause.status === 401 || cause.status === 403)) return api(roomPath(room));
-      throw cause;
-    });
+    known = await look();
     notice("server", "");
-    setText(find("#viewers"), now.live ? viewersText(now.viewers) : "");
+    setText(find("#viewers"), known.live ? viewersText(known.viewers) : "");
     // A browser sends keyframes when viewers ask and has no interval to set: that advice is for encoders.
-    const ours = publisher.state === PublisherState.Live;
-    const warnings = (now.live ? (now.warnings ?? []) : []).filter((warning) => !(ours && warning.kind === "keyframe_interval"));
+    const ours = isOurs();
+    const warnings = (known.live ? (known.warnings ?? []) : []).filter((warning) => !(ours && warning.kind === "keyframe_interval"));
+    // One kind may be said of several publishers.
+    const said = warnings.map((warning, index) => ({ name: `warning-${warning.kind}-${index}`, message: warning.message }));
     for (const old of document.querySelectorAll("[data-notice^=warning]")) {
-      if (!warnings.some((warning) => `warning-${warning.kind}` === old.getAttribute("data-notice"))) old.remove();
+      if (!said.some(({ name }) => name === old.getAttribute("data-notice"))) old.remove();
     }
-    for (const warning of warnings) notice(`warning-${warning.kind}`, warning.message);
+    for (const { name, message } of said) notice(name, sentenceText(message));
   } catch (cause) {
     // A room that nobody has used yet does not exist; one that we may not see tells nothing.
+    const { status } = /** @type {any} */ (cause);
+    if (status === 0) notice("server", "The server cannot be reached. Trying again.", true);
+    else known = undefined;
     setText(find("#viewers"), "");
-    if (/** @type {any} */ (cause).status === 0) notice("server", "The server cannot be reached. Trying again.", true);
+    for (const old of document.querySelectorAll("[data-notice^=warning]")) old.remove();
   }
+  showFeed();
+  showKey();
+  showEncoders();
+}
+
+/**
+ * The room with the first credentials that may see it; an administrator's see the most.
+ * @returns {Promise<import("../lib/api.js").Room>}
+ */
+async function look() {
+  for (const token of [tabStore.get(ADMIN_KEY), keyInput.value.trim()]) {
+    if (!token) continue;
+    try {
+      return await api(roomPath(room), { token });
+    } catch (cause) {
+      // A stream key may publish without being allowed to look.
+      const { status } = /** @type {any} */ (cause);
+      if (status !== 401 && status !== 403) throw cause;
+    }
+  }
+  return api(roomPath(room));
+}
+
+/** Whether the room's media comes from this page. */
+function isOurs() {
+  return publisher.state === PublisherState.Live || publisher.state === PublisherState.Reconnecting;
+}
+
+/** Shows what feeds the room from elsewhere; what this page sends has figures of its own, from nearer by. */
+function showFeed() {
+  const feeds = known?.live && !isOurs() ? feedsOf(known, Date.now()) : [];
+  const [first] = feeds;
+  const card = find("#feed");
+  card.hidden = first === undefined;
+  if (!first) return;
+  const others = feeds.length - 1;
+  setText(find("#feed-title"), others > 0 ? `${first.title}, and ${countText(others, "other", "others")}` : first.title);
+  setText(find("#feed-agent"), first.agent);
+  setFigures(find("#feed-list"), first.facts);
 }
 
 function tick() {
@@ -398,70 +451,144 @@ function tick() {
   if (cell) setText(cell, clockText((Date.now() - liveSince) / 1000));
 }
 
-function showEncoders() {
-  const base = (server?.whip_url ?? new URL("whip", BASE).href).replace(/\/$/, "");
-  const secret = keyInput.value.trim();
-  const needed = server?.open === false;
-  const shown = keyInput.type === "text";
-  const url = `${base}/${encodeURIComponent(room)}`;
-  const real = encodersOf({ url, key: secret || (needed ? "YOUR-STREAM-KEY" : "") });
-  // What stands on the screen may be seen by viewers of the screen: the key shows on demand, copying gives it.
-  const masked = encodersOf({ url, key: secret ? (shown ? secret : "••••••••") : needed ? "YOUR-STREAM-KEY" : "" });
+function wireTabs() {
   const tabs = find("#tabs");
-  const panels = find("#panels");
-  tabs.replaceChildren(
-    ...real.map(({ id, name }) =>
-      h(
-        "button",
-        {
-          type: "button",
-          role: "tab",
-          id: `tab-${id}`,
-          "aria-controls": `panel-${id}`,
-          "aria-selected": String(id === encoder),
-          tabindex: id === encoder ? 0 : -1,
-          onclick: () => choose(id),
-          onkeydown: (/** @type {KeyboardEvent} */ event) => {
-            const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-            if (!step) return;
-            const at = real.findIndex((one) => one.id === id);
-            choose(real[(at + step + real.length) % real.length]?.id ?? id);
-            find(`#tab-${encoder}`).focus();
-          },
-        },
-        name,
-      ),
-    ),
-  );
-  panels.replaceChildren(
-    ...real.map((one, index) => {
-      const panel = h("div", { class: "panel", role: "tabpanel", id: `panel-${one.id}`, "aria-labelledby": `tab-${one.id}`, hidden: one.id !== encoder });
-      if (one.fields) {
-        const list = h("dl");
-        one.fields.forEach(([name, value], field) => {
-          const seen = masked[index]?.fields?.[field]?.[1] ?? "";
-          list.append(
-            h("dt", {}, name),
-            value ? h("dd", {}, seen) : h("dd", { class: "plain soft" }, "not needed on this server"),
-            value ? copyButton(`Copy: ${name}`, () => value) : h("span"),
-          );
-        });
-        panel.append(list);
-      }
-      one.commands?.forEach(([name, value], command) => {
-        const box = snippet(masked[index]?.commands?.[command]?.[1] ?? "", `Copy: ${name}`);
-        find(".copy", box).replaceWith(copyButton(`Copy: ${name}`, () => value));
-        panel.append(h("div", { class: "field" }, h("span", { class: "label" }, name), box));
-      });
-      panel.append(h("ul", { class: "soft small" }, ...one.hints.map((hint) => h("li", {}, hint))));
-      return panel;
-    }),
-  );
+  tabs.addEventListener("click", (event) => {
+    const chosen = /** @type {Element} */ (event.target).closest("[role=tab]");
+    if (chosen) choose(chosen.id.replace("tab-", ""));
+  });
+  tabs.addEventListener("keydown", (event) => {
+    const all = [...tabs.children].map((one) => one.id.replace("tab-", ""));
+    const at = all.indexOf(tab);
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: all.length - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    choose(all.at(to % all.length) ?? BROWSER);
+    find(`#tab-${tab}`).focus();
+  });
 }
 
 /** @param {string} id */
 function choose(id) {
-  encoder = id;
-  showEncoders();
-  find(`#tab-${id}`).focus();
+  tab = id;
+  const address = new URL(location.href);
+  if (id === BROWSER) address.searchParams.delete("tab");
+  else address.searchParams.set("tab", id);
+  history.replaceState(history.state, "", address);
+  showTab();
+}
+
+function showTab() {
+  const tabs = [...find("#tabs").children];
+  // A door of the address may be closed on this server.
+  const shown = tabs.some((one) => one.id === `tab-${tab}`) ? tab : BROWSER;
+  for (const one of tabs) {
+    const selected = one.id === `tab-${shown}`;
+    one.setAttribute("aria-selected", String(selected));
+    one.setAttribute("tabindex", selected ? "0" : "-1");
+    find(`#${one.getAttribute("aria-controls")}`).hidden = !selected;
+  }
+}
+
+/** Brings the doors' tabs and panels up to date; those that did not change stay, with their focus and selection. */
+function showEncoders() {
+  const base = (server?.whip_url ?? new URL("whip", BASE).href).replace(/\/$/, "");
+  const secret = keyInput.value.trim();
+  const revealed = keyInput.type === "text";
+  const target = {
+    room,
+    host: location.hostname,
+    whip: `${base}/${encodeURIComponent(room)}`,
+    ports: server?.encoders ?? {},
+    key: secret,
+    keyed: keyed(),
+    number: known?.number,
+  };
+  const signature = JSON.stringify([target, revealed]);
+  if (signature === shownTarget) return;
+  shownTarget = signature;
+  const real = encodersOf(target);
+  // What stands on the screen may be seen by viewers of the screen: the key shows on demand, copying gives it.
+  const masked = maskedEncodersOf(target);
+  const tabs = find("#tabs");
+  const wanted = [BROWSER, ...real.map(({ id }) => id)];
+  for (const old of [...tabs.children]) if (!wanted.includes(old.id.replace("tab-", ""))) old.remove();
+  for (const { id, name } of real) {
+    if (tabs.querySelector(`#tab-${id}`)) continue;
+    tabs.append(h("button", { type: "button", role: "tab", id: `tab-${id}`, "aria-controls": `panel-${id}` }, name));
+  }
+  const focused = document.activeElement?.closest("#panels button")?.getAttribute("data-at");
+  find("#panels").replaceChildren(
+    ...real.map((door, index) => {
+      return h(
+        "section",
+        { class: "card pad panel", role: "tabpanel", id: `panel-${door.id}`, "aria-labelledby": `tab-${door.id}`, tabindex: 0 },
+        h("p", { class: "soft" }, door.intro),
+        door.missing && h("p", { class: "notice" }, door.missing),
+        ...door.guides.map((guide, at) => guidePanel(guide, masked[index]?.guides[at] ?? guide, revealed)),
+        door.hints.length > 0 && h("ul", { class: "soft small" }, ...door.hints.map((hint) => h("li", {}, hint))),
+      );
+    }),
+  );
+  const buttons = [...document.querySelectorAll("#panels button")];
+  buttons.forEach((button, at) => button.setAttribute("data-at", String(at)));
+  showTab();
+  // Panels that are made again keep the focus where it was.
+  if (focused) /** @type {HTMLElement | undefined} */ (buttons[Number(focused)])?.focus();
+}
+
+/**
+ * @param {import("../lib/encoders.js").Guide} guide What is copied.
+ * @param {import("../lib/encoders.js").Guide} masked The same without secrets.
+ * @param {boolean} revealed Whether secrets are seen.
+ */
+function guidePanel(guide, masked, revealed) {
+  const { title, fields = [], steps = [], commands = [] } = guide;
+  const shown = revealed ? guide : masked;
+  const list = h("dl");
+  fields.forEach(([name, value], index) => {
+    const text = shown.fields?.[index]?.[1] ?? "";
+    list.append(
+      h("dt", {}, name),
+      value ? h("dd", {}, text) : h("dd", { class: "plain soft" }, "leave it empty"),
+      h(
+        "span",
+        { class: "row tight" },
+        value !== masked.fields?.[index]?.[1] && revealButton(name, revealed),
+        value !== "" && copyButton(`Copy: ${name}`, () => value),
+      ),
+    );
+  });
+  return h(
+    "div",
+    { class: "guide" },
+    h("h2", {}, title),
+    fields.length > 0 && list,
+    steps.length > 0 && h("ol", { class: "small" }, ...steps.map((step) => h("li", {}, step))),
+    ...commands.map(([name, value], index) => {
+      const box = snippet(shown.commands?.[index]?.[1] ?? "", `Copy: ${name}`);
+      find(".copy", box).replaceWith(copyButton(`Copy: ${title}, ${name}`, () => value));
+      return h("div", { class: "field" }, h("span", { class: "label" }, name), box);
+    }),
+  );
+}
+
+/**
+ * Shows and hides the key, everywhere on the page.
+ * @param {string} name
+ * @param {boolean} revealed
+ */
+function revealButton(name, revealed) {
+  return h(
+    "button",
+    {
+      class: "copy",
+      type: "button",
+      "aria-label": `Show: ${name}`,
+      "aria-pressed": String(revealed),
+      title: revealed ? "Hide the key" : "Show the key",
+      onclick: () => find("#key-show").click(),
+    },
+    icon("eye"),
+  );
 }

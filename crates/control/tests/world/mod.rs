@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use inver_control::{
-    Change, ClientInfo, Command, Control, Credentials, Entropy, MediaEvent, Now, Output, Plan,
-    Policy, PublishRequest, PublishTarget, Refusal, Secret, Secrets, ServerSecret, Signal, Stored,
-    SubscribeRequest, Ticket,
+    Change, ClientInfo, Command, Control, Credentials, Entropy, Happening, MediaEvent, Now, Output,
+    Plan, Policy, PublishRequest, PublishTarget, Refusal, Secret, Secrets, ServerSecret, Signal,
+    Stored, SubscribeRequest, Ticket,
 };
 use inver_proto::{
     ApiEvent, CloseCause, CreateRoom, CreatedKey, Door, ParticipantId, Room, RoomEvent, RoomId,
@@ -45,6 +45,7 @@ pub struct World {
     pub commands: Vec<Command>,
     pub events: Vec<ApiEvent>,
     pub signals: Vec<(Vec<SessionId>, Signal)>,
+    pub happenings: Vec<Happening>,
 }
 
 pub fn open_policy() -> Policy {
@@ -85,6 +86,7 @@ impl World {
             commands,
             events,
             signals,
+            happenings: Vec::new(),
         }
     }
 
@@ -94,6 +96,7 @@ impl World {
             match output {
                 Output::Command(command) => self.commands.push(command),
                 Output::Event(event) => self.events.push(event),
+                Output::Happened(happening) => self.happenings.push(happening),
                 Output::Signal { sessions, signal } => self.signals.push((sessions, signal)),
             }
         }
@@ -254,6 +257,7 @@ pub fn publish(id: &str) -> PublishRequest {
             ..ClientInfo::default()
         },
         door: Door::Whip,
+        vouched: None,
     }
 }
 
@@ -279,6 +283,7 @@ pub fn subscribe(id: &str) -> SubscribeRequest {
         client: ClientInfo::default(),
         wait: false,
         door: Door::Whep,
+        vouched: None,
     }
 }
 

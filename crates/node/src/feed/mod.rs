@@ -14,18 +14,19 @@ mod recoding;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use inver_control::{Control, MediaEvent, PublishRequest, PublishTarget, Refusal, Secret};
+use inver_control::{Control, MediaEvent, Refusal, Secret};
 use inver_media::audio::{OPUS_BITRATE, ToOpus};
 use inver_media::codec::records;
 use inver_media::{Codec, Frame, Kind, MediaTime};
 use inver_proto::{CloseCause, ParticipantId, RoomId, SessionId, SourceId, Warning, WarningKind};
 use inver_shard::{CloseReason, FeedLink};
 
-use crate::api::{Encoder, PublishFeed, Target};
+use crate::api::{Encoder, PublishFeed};
+use crate::ask::Publisher;
 use crate::figures as shown;
 use crate::frames::Hub;
 use crate::handle::{Handle, Inner};
-use crate::sessions::{Reserved, client_info, refusal};
+use crate::sessions::{Reserved, refusal};
 
 use clock::Clock;
 pub(crate) use figures::{Feeds, Figures};
@@ -73,17 +74,16 @@ impl Handle {
     ///
     /// Control refuses (credentials, another publisher), or the data plane is full.
     pub async fn publish_feed(&self, request: PublishFeed) -> Result<Feed, Refusal> {
-        let wish = PublishRequest {
-            target: match request.target {
-                Target::Room(room) => PublishTarget::Room(room),
-                Target::RoomWithKey(text) => PublishTarget::RoomWithKey(text),
-            },
+        let inner = &self.0;
+        let wish = inner.ask_to_publish(Publisher {
+            target: request.target,
             participant: request.participant,
             credentials: request.credentials,
-            client: client_info(&request.client, None),
+            client: &request.client,
+            offer: None,
             door: request.door,
-        };
-        let inner = &self.0;
+        });
+        let wish = wish.await?;
         let ticket = inner.mutate(|control, now| control.begin_publish(wish, now))?;
         let (session, source) = (ticket.session, ticket.source);
         let reserved = Reserved::new(inner, session);
@@ -234,7 +234,8 @@ impl Feed {
     /// A picture of a track whose pictures come out of order: coded again while somebody watches,
     /// or marked so that nobody is shown it.
     fn reordered(&mut self, video: &mut Video, layer: u8, frame: &Frame, now: Instant) {
-        if frame.codec() != Codec::H264 || layer > 0 {
+        // Known before anybody watches, so that the first viewer is refused and told why.
+        if frame.codec() != Codec::H264 || layer > 0 || !self.inner.recodes {
             video.hopeless = true;
         }
         if let Some(why) = video.recoding.as_ref().and_then(Recoding::failure) {

@@ -207,6 +207,15 @@ impl Node {
     }
 
     pub async fn try_open(folder: &Path, open: bool) -> Result<Self, inver_node::OpenError> {
+        Self::with_service(folder, open, Config::default()).await
+    }
+
+    /// A node with the service of these settings.
+    pub async fn with_service(
+        folder: &Path,
+        open: bool,
+        settings: Config,
+    ) -> Result<Self, inver_node::OpenError> {
         let config = Config {
             data_dir: folder.to_owned(),
             policy: Policy {
@@ -214,7 +223,7 @@ impl Node {
                 ..Policy::default()
             },
             version: "1.2.3".to_owned(),
-            ..Config::default()
+            ..settings
         };
         let fake = Fake::default();
         let (facts, events) = mpsc::channel(64);

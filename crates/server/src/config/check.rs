@@ -336,6 +336,9 @@ impl Loaded {
                 wrong("webrtc", "ice_servers", message);
             }
         }
+        for (section, key, message) in config.service_problems() {
+            wrong(section, key, message);
+        }
         if let Some(token) = &config.auth.admin_token
             && token.reveal().len() < 16
         {

@@ -9,6 +9,7 @@ mod load;
 mod print;
 mod problem;
 mod schema;
+mod service;
 mod value;
 
 pub use check::Openness;
@@ -16,7 +17,7 @@ pub use load::{Flag, Loaded, Origin, Sources, load};
 pub use print::effective;
 pub use problem::{Place, Problem, Problems};
 pub use schema::{
-    Acme, Auth, Config, Estimation, IceServer, Limits, Log, LogFormat, Metrics, Rooms, SECTIONS,
-    Server, Tls, Webrtc, keys_of,
+    Acme, AtLimit, Auth, Config, Estimation, Hooks, IceServer, Limits, Log, LogFormat, Metrics,
+    Rooms, SECTIONS, Server, Service, ServiceKind, Tls, Webrtc, WhenDown, keys_of,
 };
 pub use value::{BasePath, Listen, Period, PublicUrl, Secret, UdpInput};

@@ -34,6 +34,10 @@ pub struct Config {
     pub rooms: Rooms,
     /// Who administers.
     pub auth: Auth,
+    /// Who outside decides over publishers and viewers.
+    pub service: Service,
+    /// Who is told of publishers and viewers.
+    pub hooks: Hooks,
     /// What is written to standard error.
     pub log: Log,
     /// Figures for Prometheus.
@@ -370,6 +374,100 @@ pub struct Auth {
     pub admin_token: Option<Secret>,
 }
 
+/// `[service]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Service {
+    /// Who decides.
+    pub kind: ServiceKind,
+    /// Where it is asked. A secret: URLs may carry one.
+    pub url: Option<Secret>,
+    /// One to four secrets `whsec_...` that sign what a webhook is sent.
+    #[serde(deserialize_with = "some_or_many")]
+    pub secret: Option<Vec<Secret>>,
+    /// OAuth 2 client id, for GraphQL.
+    pub client_id: Option<String>,
+    /// OAuth 2 client secret, for GraphQL.
+    pub client_secret: Option<Secret>,
+    /// Whether the URL may lead into the server's own network.
+    pub allow_private: bool,
+    /// How long a decision may take.
+    pub deadline: Period,
+    /// What happens to who wants in when there is no decision.
+    pub when_down: WhenDown,
+    /// Whether a webhook is asked about viewers too.
+    pub viewers: bool,
+    /// Time between two reports of a stream.
+    pub report_interval: Period,
+    /// What happens to a stream when reports have failed too often.
+    pub at_limit: AtLimit,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self {
+            kind: ServiceKind::BuiltIn,
+            url: None,
+            secret: None,
+            client_id: None,
+            client_secret: None,
+            allow_private: false,
+            deadline: Period::seconds(2),
+            when_down: WhenDown::Deny,
+            viewers: true,
+            report_interval: Period::seconds(5),
+            at_limit: AtLimit::Keep,
+        }
+    }
+}
+
+/// Who decides over publishers and viewers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServiceKind {
+    /// The server's own stream keys, tokens and policy.
+    BuiltIn,
+    /// A signed webhook.
+    Webhook,
+    /// An HTTP and GraphQL service.
+    #[serde(rename = "graphql")]
+    GraphQl,
+}
+
+/// What happens to who wants in while the service does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenDown {
+    /// Nobody new comes in.
+    Deny,
+    /// Everybody comes in unchecked.
+    Allow,
+}
+
+/// What happens to a stream whose reports have failed too often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AtLimit {
+    /// It goes on.
+    Keep,
+    /// It is ended.
+    End,
+}
+
+/// `[hooks]`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hooks {
+    /// Where to. Secrets: URLs may carry one.
+    #[serde(deserialize_with = "one_or_many")]
+    pub urls: Vec<Secret>,
+    /// One to four secrets `whsec_...`, each of which signs.
+    #[serde(deserialize_with = "some_or_many")]
+    pub secret: Option<Vec<Secret>>,
+    /// Whether the URLs may lead into the server's own network.
+    pub allow_private: bool,
+}
+
 /// `[log]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -474,6 +572,8 @@ pub static SECTIONS: std::sync::LazyLock<Vec<(&'static str, &'static [&'static s
             ("udp", fields::<Udp>()),
             ("rooms", fields::<Rooms>()),
             ("auth", fields::<Auth>()),
+            ("service", fields::<Service>()),
+            ("hooks", fields::<Hooks>()),
             ("log", fields::<Log>()),
             ("metrics", fields::<Metrics>()),
             ("limits", fields::<Limits>()),

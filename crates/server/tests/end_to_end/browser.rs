@@ -13,7 +13,7 @@ const PICTURES: u64 = 60;
 const IN_STEP: f64 = 125.0;
 
 /// The receiving peer connection of a viewer's page.
-fn inbound(stats: &Value) -> Option<&Value> {
+pub(crate) fn inbound(stats: &Value) -> Option<&Value> {
     let peers = stats["peers"].as_array()?;
     peers
         .iter()
@@ -28,7 +28,7 @@ pub(crate) fn pictures(stats: &Value) -> u64 {
         .unwrap_or(0)
 }
 
-fn energy(stats: &Value) -> f64 {
+pub(crate) fn energy(stats: &Value) -> f64 {
     inbound(stats)
         .and_then(|flows| flows["audio"]["energy"].as_f64())
         .unwrap_or(0.0)
@@ -36,7 +36,7 @@ fn energy(stats: &Value) -> f64 {
 
 /// How much later the latest tones came than the flashes that they belong to, in milliseconds;
 /// `None` before there are enough.
-fn lags(stats: &Value) -> Option<Vec<f64>> {
+pub(crate) fn lags(stats: &Value) -> Option<Vec<f64>> {
     const LATEST: usize = 4;
     let times = |name: &str| -> Option<Vec<f64>> {
         Some(

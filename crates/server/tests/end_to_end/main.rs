@@ -5,11 +5,13 @@
 
 mod b_frames;
 mod bad_requests;
+mod broadcast;
 mod browser;
 mod control;
 mod data;
 mod drain;
 mod ffmpeg;
+mod ftl;
 mod gstreamer;
 mod half_open;
 mod harness;
@@ -20,5 +22,7 @@ mod offers;
 mod publishers;
 mod reconnect;
 mod restart;
+mod rtmp;
 mod second_stack;
 mod simulcast;
+mod srt;

@@ -86,6 +86,17 @@ impl Client {
         Self::spawn("datachannel.mjs", command)
     }
 
+    /// libdatachannel, telling how far apart the server says that keyframes and tones are.
+    pub(crate) fn sync(url: &str) -> Self {
+        Self::script("sync.mjs", &["watch", "--url", url])
+    }
+
+    /// A client of FTL, sending `--file` to a channel's number.
+    pub(crate) fn ftl(address: &str, channel: &str, key: &str, options: &[&str]) -> Self {
+        let of = ["publish", "--address", address, "--channel", channel];
+        Self::script("ftl.mjs", &[&of, &["--key", key][..], options].concat())
+    }
+
     /// GStreamer's webrtcbin.
     pub(crate) fn gstreamer(flow: Flow, url: &str, options: &[&str]) -> Self {
         // Debian's interpreter: another one first on PATH cannot import GStreamer's bindings.

@@ -4,6 +4,7 @@
 //! deadline, and says what it had seen when the deadline passes.
 
 mod client;
+mod encoder;
 mod fixtures;
 mod host;
 mod relay;
@@ -14,10 +15,11 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub(crate) use client::{Client, Flow, ffmpeg};
+pub(crate) use encoder::{AAC, Ffmpeg, H264, H264_WITH_B_FRAMES, H265, PICTURE, TONE};
 pub(crate) use fixtures::{Fixture, fixture};
 pub(crate) use host::{Namespace, skip};
 pub(crate) use relay::{Loss, Relay};
-pub(crate) use server::{Builder, Server};
+pub(crate) use server::{Builder, Encoder, Server};
 
 /// Longest wait for anything that takes a program's start, a handshake or a few frames. The tests
 /// share two cores with builds and browsers; a wait that succeeds is over long before.

@@ -37,12 +37,22 @@ impl Builder {
     pub(crate) fn new() -> Self {
         let data = Arc::new(tempfile::tempdir().expect("a temporary folder"));
         let arguments = ["--media-port", "0", "--shards", "1"];
-        Self {
+        let builder = Self {
             listen: "127.0.0.1:0".to_owned(),
             arguments: arguments.map(str::to_owned).to_vec(),
             environment: Vec::new(),
             data,
-        }
+        };
+        // Servers of several tests run side by side.
+        ["rtmp.listen", "srt.listen", "ftl.listen"]
+            .into_iter()
+            .fold(builder, |builder, key| builder.set(key, "127.0.0.1:0"))
+    }
+
+    /// A certificate that nobody knows, and with it RTMPS.
+    pub(crate) fn self_signed(self) -> Self {
+        self.set("rtmp.tls_listen", "127.0.0.1:0")
+            .arguments(&["--self-signed"])
     }
 
     /// One more key of the configuration, as `section.key`.
@@ -131,6 +141,14 @@ impl Builder {
             .split(|c: char| !c.is_ascii_digit())
             .next()
             .unwrap_or_default();
+        let encoders = ["RTMP ", "RTMPS ", "SRT ", "FTL "].map(|name| {
+            let line = banner
+                .iter()
+                .find_map(|line| line.trim().strip_prefix(name))?;
+            let (_, rest) = line.split_once("127.0.0.1:")?;
+            let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+            digits.parse().ok()
+        });
         let admin = field("Admin")
             .split_once("#token=")
             .map(|(_, token)| token.to_owned());
@@ -139,6 +157,7 @@ impl Builder {
             log,
             base,
             media_port: port.parse().expect("the banner tells the media port"),
+            encoders,
             admin,
             http: reqwest::Client::builder()
                 .timeout(PATIENCE)
@@ -167,6 +186,15 @@ fn keep(output: impl AsyncRead + Unpin + Send + 'static, log: Log) {
     });
 }
 
+/// Doors on sockets of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoder {
+    Rtmp,
+    Rtmps,
+    Srt,
+    Ftl,
+}
+
 /// A running server; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -175,6 +203,8 @@ pub(crate) struct Server {
     base: String,
     /// UDP and TCP port of the only shard.
     pub(crate) media_port: u16,
+    /// Ports of RTMP, RTMPS, SRT and FTL, where the banner tells them.
+    encoders: [Option<u16>; 4],
     /// The administrator's token, where the banner shows it.
     pub(crate) admin: Option<String>,
     http: reqwest::Client,
@@ -195,6 +225,43 @@ impl Server {
     /// Where media clients on this machine send to.
     pub(crate) fn media(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.media_port))
+    }
+
+    /// Where encoders send to.
+    pub(crate) fn encoder(&self, encoder: Encoder) -> SocketAddr {
+        let port = self.encoders[encoder as usize];
+        let port = port.unwrap_or_else(|| panic!("the banner has no {encoder:?}"));
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    /// URL of a stream over RTMP.
+    pub(crate) fn rtmp(&self, stream: &str) -> String {
+        format!("rtmp://{}/live/{stream}", self.encoder(Encoder::Rtmp))
+    }
+
+    /// URL of a stream over SRT; `options` begin with `&`.
+    pub(crate) fn srt(&self, stream_id: &str, options: &str) -> String {
+        let address = self.encoder(Encoder::Srt);
+        format!("srt://{address}?streamid={stream_id}&transtype=live{options}")
+    }
+
+    /// Waits until a line of the log holds all of `parts`.
+    pub(crate) async fn logs(&self, parts: &[&str]) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = {
+                let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+                log.iter()
+                    .find(|line| parts.iter().all(|part| line.contains(part)))
+                    .cloned()
+            };
+            if let Some(line) = found {
+                return line;
+            }
+            let now = Instant::now();
+            assert!(now < deadline, "no line of the log has {parts:?}");
+            sleep_until((now + LOOK_AGAIN).min(deadline)).await;
+        }
     }
 
     /// Number of the process.
