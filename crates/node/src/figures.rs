@@ -51,11 +51,10 @@ impl Figures for Measured<'_> {
         } else {
             Transport::Udp
         };
-        let encoder = self
-            .feeds
-            .of_session(session)
-            .map(|feed| feed.encoder())
-            .unwrap_or_default();
+        let feed = self.feeds.of_session(session);
+        let encoder = feed.as_ref().map(|feed| feed.encoder()).unwrap_or_default();
+        // What an encoder sends, be it worth sending on or not.
+        let fed = feed.map(|feed| feed.bitrate());
         Some(SessionFigures {
             remote: stats.remote.map(|remote| remote.to_string()),
             // Before the first packet there is nothing that carries media.
@@ -65,7 +64,7 @@ impl Figures for Measured<'_> {
                     .round_trip
                     .or(stats.round_trip)
                     .map(|time| time.as_secs_f64() * 1000.0),
-                bitrate_in: stats.bitrate_in,
+                bitrate_in: fed.unwrap_or(stats.bitrate_in),
                 bitrate_out: stats.bitrate_out,
                 loss: finite(encoder.loss.unwrap_or(stats.loss)),
                 nacks: stats.nacks,

@@ -109,10 +109,11 @@ impl Banner<'_> {
             None if open => line("  Bearer Token", " (leave it empty)"),
             None => line("  Bearer Token", " a stream key, made on the admin page"),
         }
-        let key = match (self.stream_key, open) {
-            (Some(key), _) => key.to_owned(),
-            (None, true) => ROOM.to_owned(),
-            (None, false) => format!("{ROOM}-KEY"),
+        let secret = self.stream_key.unwrap_or("KEY");
+        let (key, id) = if open {
+            (ROOM.to_owned(), ROOM.to_owned())
+        } else {
+            (format!("{ROOM}-{secret}"), format!("{ROOM}:{secret}"))
         };
         let host = base
             .split_once("://")
@@ -229,14 +230,6 @@ fn host_of(authority: &str) -> &str {
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
         _ => authority,
     }
-}
-
-/// What stands behind `publish:` in a stream id: the room, and its key where there is one.
-fn srt_name(key: &str, open: bool) -> String {
-    if open {
-        return key.to_owned();
-    }
-    key.replacen('-', ":", 1)
 }
 
 fn host(ip: &IpAddr) -> String {

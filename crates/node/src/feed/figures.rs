@@ -132,6 +132,13 @@ impl Figures {
         self.lock().video.first()?.keyframe_interval
     }
 
+    /// Bits per second of all tracks.
+    pub(crate) fn bitrate(&self) -> u64 {
+        let all = self.publications();
+        let layers = all.iter().flat_map(|publication| &publication.layers);
+        layers.map(|layer| layer.bitrate).sum()
+    }
+
     /// What is known of the encoder.
     pub(crate) fn encoder(&self) -> Encoder {
         self.lock().encoder.clone()
