@@ -135,13 +135,7 @@ impl Banner<'_> {
             );
         }
         if let Some(port) = self.encoders.srt {
-            line(
-                "SRT",
-                &format!(
-                    "srt://{host}:{port}?streamid=publish:{}",
-                    srt_name(&key, open)
-                ),
-            );
+            line("SRT", &format!("srt://{host}:{port}?streamid=publish:{id}"));
         }
         // FTL knows rooms by the number that only rooms with keys have.
         if let Some(port) = self.encoders.ftl.filter(|_| !open) {
@@ -277,15 +271,46 @@ mod tests {
             IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 1, 5)),
             7000,
         )];
+        static ENCODERS: EncoderPorts = EncoderPorts {
+            rtmp: Some(1935),
+            rtmps: None,
+            srt: Some(8890),
+            ftl: Some(8084),
+        };
         Banner {
             config,
             listeners,
+            encoders: &ENCODERS,
+            missing: &[],
             machine: &MACHINE,
             candidates: &CANDIDATES,
             admin_token: None,
             stream_key: None,
             fingerprint: None,
         }
+    }
+
+    #[test]
+    fn encoders_are_told_whole_keys() {
+        let listeners = [address("127.0.0.1:8080")];
+        let keyed = config("[rooms]\nopen = false");
+        let text = Banner {
+            stream_key: Some("s3cret"),
+            ..banner(&keyed, &listeners)
+        }
+        .text();
+        for part in [
+            "rtmp://127.0.0.1:1935/live  stream key live-s3cret",
+            "srt://127.0.0.1:8890?streamid=publish:live:s3cret",
+            "FTL",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let open = Config::default();
+        let text = banner(&open, &listeners).text();
+        assert!(text.contains("streamid=publish:live\n"), "{text}");
+        assert!(text.contains("/live  stream key live\n"), "{text}");
+        assert!(!text.contains("FTL"), "open rooms have no number");
     }
 
     #[test]
