@@ -6,34 +6,14 @@
 //! and says refusals in each protocol's words. It never looks into media and decides nothing about
 //! rooms.
 
-use std::net::SocketAddr;
-
-use inver_node::Client;
-
 mod limit;
 mod listen;
 pub mod rtmp;
 mod said;
+mod session;
 pub mod srt;
 
 pub use limit::{Limit, Limits, Places, Slot};
 pub use listen::accept;
 pub use said::{room_in, shown};
-
-/// Turns to true, once, when a door has to end its sessions and return.
-pub type Stop = tokio::sync::watch::Receiver<bool>;
-
-/// A client as the node knows it, of which only the address is known. IPv4 inside IPv6 counts as
-/// IPv4.
-pub fn client(from: SocketAddr) -> Client {
-    Client {
-        remote: Some(SocketAddr::new(from.ip().to_canonical(), from.port())),
-        ..Client::default()
-    }
-}
-
-/// Waits for the stop. A sender that is gone counts as one.
-pub async fn stopped(stop: &mut Stop) {
-    // An error means that nobody can say it any more.
-    let _ = stop.wait_for(|stop| *stop).await;
-}
+pub use session::{Stop, client, stopped};

@@ -17,7 +17,7 @@ const KEYS: [&str; 3] = ["key", "token", "pass"];
 /// What a publisher's session leaves behind.
 enum Left {
     /// The client may publish again.
-    Open(Connection),
+    Open(Box<Connection>),
     /// Nothing.
     Over,
 }
@@ -51,7 +51,7 @@ pub(super) async fn serve(
                     program: program.clone(),
                 };
                 match publisher.run(&shared.handle, &mut stop).await {
-                    Left::Open(open) => connection = open,
+                    Left::Open(open) => connection = *open,
                     Left::Over => return,
                 }
             }
@@ -194,7 +194,7 @@ impl Publisher {
                 }
                 Ok(ServerEvent::Unpublished) => {
                     tracing::info!("publishing ended");
-                    return Left::Open(self.connection);
+                    return Left::Open(Box::new(self.connection));
                 }
                 Ok(ServerEvent::Closed) => break,
                 Ok(

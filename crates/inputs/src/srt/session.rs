@@ -26,7 +26,8 @@ pub(super) async fn serve(call: Call, shared: Arc<Shared>, stop: Stop) {
         }
     };
     match wish {
-        Wish::Publish(publish) => publish.serve(call, &shared, stop).await,
+        // Boxed, for it is large and readers need none of it.
+        Wish::Publish(publish) => Box::pin(publish.serve(call, &shared, stop)).await,
         Wish::Read {
             room,
             participant,
@@ -143,7 +144,7 @@ impl Publish {
             Ok(link) => {
                 let encrypted = link.is_encrypted();
                 tracing::info!(room = named, session = %feed.session(), encrypted, "publishing");
-                publish(link, feed, stop).await;
+                Box::pin(publish(link, feed, stop)).await;
             }
             Err(error) => tracing::info!(room = named, %error, "a publisher was refused"),
         }

@@ -16,7 +16,7 @@ const TOKENS: [&str; 3] = ["key", "token", "pass"];
 /// What a player's session leaves behind.
 enum Left {
     /// The client may play again.
-    Open(Connection),
+    Open(Box<Connection>),
     /// Nothing.
     Over,
 }
@@ -53,7 +53,7 @@ pub(super) async fn serve(player: &Player, play: Play) {
         let Left::Open(open) = session.play(reader, &mut stop).await else {
             return;
         };
-        connection = open;
+        connection = *open;
         let Some(next) = wish(&mut connection).await else {
             return connection.close().await;
         };
@@ -163,7 +163,7 @@ impl Session {
                 }
             };
             match event {
-                Ok(ServerEvent::Stopped) => return Left::Open(self.connection),
+                Ok(ServerEvent::Stopped) => return Left::Open(Box::new(self.connection)),
                 Ok(ServerEvent::Closed) => {
                     self.connection.close().await;
                     return Left::Over;

@@ -62,7 +62,8 @@ pub(super) async fn serve(reader: &Reader, read: Read) {
     match call.accept(passphrases, config.latency).await {
         Ok(link) => {
             tracing::info!(%room, %session, encrypted = link.is_encrypted(), "reading");
-            send(link, frames, opening, stream, stop).await;
+            // Boxed, for it is large and most of what comes here ends before.
+            Box::pin(send(link, frames, opening, stream, stop)).await;
             tracing::info!(%room, "reading ended");
         }
         Err(error) => tracing::info!(%room, %error, "a reader was refused"),
