@@ -106,6 +106,7 @@ impl Server {
                         ..ClientInfo::default()
                     },
                     door: Door::Whip,
+                    vouched: None,
                 },
                 now,
             )
@@ -143,6 +144,7 @@ impl Server {
             credentials,
             client: ClientInfo::default(),
             door: Door::Whip,
+            vouched: None,
         };
         if self.control.begin_publish(request, self.now).is_ok() {
             assert!(known, "{text:?} publishes");
