@@ -132,7 +132,8 @@ async fn reports_place_sound_and_picture_at_the_same_moments() {
     server.assert_sound();
 }
 
-/// Codecs of Enhanced RTMP, with what Chromium calls them where it plays them.
+/// Codecs of Enhanced RTMP, with what Chromium calls them where it plays them; a player of plain
+/// RTMP is told which it would need.
 async fn enhanced(video: &str, fourcc: &str, codec: &str, played: Option<&str>) {
     let _stage = stage().await;
     let mut server = Server::open().await;
@@ -153,6 +154,10 @@ async fn enhanced(video: &str, fourcc: &str, codec: &str, played: Option<&str>) 
         let mut viewer = Client::browser(Flow::Watch, &whep, &["--hear", "1"]);
         plays_aloud(&mut viewer, played).await;
     }
+    // This player does not say that it takes them.
+    let (status, said) = Ffmpeg::play(&url).ended().await;
+    assert!(!status.success(), "{said}");
+    assert!(said.contains(codec), "the refusal names the codec: {said}");
     encoder.assert_runs();
     server.assert_sound();
 }
