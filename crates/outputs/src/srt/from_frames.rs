@@ -118,7 +118,7 @@ mod tests {
         for (index, frame) in frames.iter().enumerate() {
             let mut sent = 0;
             let send = |datagram: &[u8]| {
-                assert!(datagram.len() <= DATAGRAM && datagram.len() % 188 == 0);
+                assert!(datagram.len() <= DATAGRAM && datagram.len().is_multiple_of(188));
                 reader.push(datagram);
                 sent += 1;
                 true
