@@ -213,6 +213,7 @@ impl Fixture {
             admin_token: None,
             version: "1.2.3".to_owned(),
             recoders: 1,
+            ..Config::default()
         };
         let handle = Handle::open(config, Scripted(asked.clone()), told)
             .await
