@@ -5,12 +5,15 @@
 //! and folders it is given and, with `--mutate N`, N inputs made from them. Product code never
 //! depends on this crate.
 
+mod check;
 mod input;
 mod link;
 mod mutate;
 mod program;
+pub mod srt;
 mod target;
 
+pub use check::check_frame;
 pub use input::Input;
 pub use link::{Link, SERVER, settings};
 pub use program::main;

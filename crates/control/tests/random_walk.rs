@@ -5,7 +5,7 @@ mod world;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use inver_control::{Command, MediaEvent, PublishRequest, SubscribeRequest, Ticket};
+use inver_control::{Command, MediaEvent, PublishRequest, SubscribeRequest, Ticket, What};
 use inver_proto::{Direction, ParticipantId, RoomEvent, RoomId, RoomKind, SessionState, SourceId};
 use world::{World, publish_as, room, subscribe, subscribe_to};
 
@@ -20,6 +20,7 @@ struct Walk {
     accepted: Vec<Ticket>,
     sources: HashSet<SourceId>,
     started: HashMap<u64, bool>,
+    told: HashMap<u64, bool>,
     joined: HashSet<(RoomId, ParticipantId)>,
 }
 
@@ -35,6 +36,7 @@ impl Walk {
             accepted: Vec::new(),
             sources: HashSet::new(),
             started: HashMap::new(),
+            told: HashMap::new(),
             joined: HashSet::new(),
         }
     }
@@ -159,6 +161,18 @@ impl Walk {
                 _ => {}
             }
         }
+        for happening in std::mem::take(&mut self.world.happenings) {
+            let session = happening.session.0;
+            match happening.what {
+                What::Published | What::Read => {
+                    assert_eq!(self.told.insert(session, true), None, "begun twice");
+                }
+                What::Unpublished { .. } | What::Unread { .. } => {
+                    let was = self.told.insert(session, false);
+                    assert_eq!(was, Some(true), "gone once, after it was told of");
+                }
+            }
+        }
         for room in self.world.control.rooms(&()) {
             let sessions: Vec<_> = room
                 .participants
@@ -224,6 +238,11 @@ impl Walk {
             "every session ended"
         );
         assert!(!self.started.is_empty());
+        assert!(
+            self.told.values().all(|there| !there),
+            "whoever was told of is told to be gone"
+        );
+        assert!(!self.told.is_empty());
     }
 }
 

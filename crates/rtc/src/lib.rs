@@ -22,6 +22,8 @@ mod types;
 pub use dtls::fuzz_dtls;
 #[doc(hidden)]
 pub use estimate::fuzz_estimate;
+#[doc(hidden)]
+pub use sender::fuzz_rtcp;
 
 pub use candidate::{Candidate, Transport, order_for};
 pub use peer_connection::PeerConnection;

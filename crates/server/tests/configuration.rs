@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use inver_server::config::{
     Config, Flag, LogFormat, Openness, Place, Problems, SECTIONS, Sources, effective, load,
 };
+use inver_service::Decider;
 
 struct Given {
     folder: tempfile::TempDir,
@@ -245,6 +247,40 @@ fn keys_that_contradict_each_other_are_refused() {
             "inver.toml:2:1: auth.admin_token: is shorter than 16",
         ),
         (
+            "[service]\nurl = 'https://a.example'",
+            "inver.toml:2:1: service.url: is asked by nobody",
+        ),
+        (
+            "[service]\nkind = 'webhook'\nurl = 'https://a.example'",
+            "inver.toml:1:1: service.secret: service.kind = \"webhook\" needs it",
+        ),
+        (
+            "[service]\nkind = 'graphql'\nurl = 'ftp://a.example'\nclient_id = 'a'\n\
+             client_secret = 'b'",
+            "inver.toml:3:1: service.url: the URL of a service has the scheme \"ftp\"",
+        ),
+        (
+            "[service]\ndeadline = '1m'",
+            "inver.toml:2:1: service.deadline: the deadline of a service is 60s",
+        ),
+        (
+            "[service]\nreport_interval = '900ms'",
+            "inver.toml:2:1: service.report_interval: is shorter than 1s",
+        ),
+        (
+            "[service]\nsecret = 'hunter2'",
+            "inver.toml:2:1: service.secret: secret 1 does not begin with whsec_",
+        ),
+        (
+            "[hooks]\nurls = 'https://a.example'",
+            "inver.toml:1:1: hooks.secret: hooks.urls needs it",
+        ),
+        (
+            "[hooks]\nurls = 'http://127.0.0.1/'\n\
+             secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'",
+            "inver.toml:2:1: hooks.urls: the URL of a service names 127.0.0.1",
+        ),
+        (
             "[log]\nlevel = 'loud=very'",
             "inver.toml:2:1: log.level: `loud=very` is no level",
         ),
@@ -339,6 +375,40 @@ fn secrets_are_never_shown() {
         .environment("INVER_AUTH__ADMIN_TOKEN", "horse")
         .problems();
     assert!(!problems[0].contains("horse"), "{problems:?}");
+}
+
+#[test]
+fn a_service_and_hooks_come_to_what_their_keys_say() {
+    const ONE: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    const TWO: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSx";
+    let config = Given::file(
+        "[service]\nkind = 'webhook'\nurl = 'http://10.0.0.1/a?token=horse'\n\
+         allow_private = true\ndeadline = '500ms'\nwhen_down = 'allow'\nviewers = false\n\
+         report_interval = '10s'\nat_limit = 'end'\n[hooks]\nurls = ['https://a.example', \
+         'https://b.example']",
+    )
+    .environment("INVER_SERVICE__SECRET", &format!("{ONE},{TWO}"))
+    .environment("INVER_HOOKS__SECRET", ONE)
+    .config();
+    let services = config.services();
+    let Decider::Webhook(webhook) = services.decider else {
+        panic!("{:?}", services.decider);
+    };
+    assert_eq!(webhook.url.reveal(), "http://10.0.0.1/a?token=horse");
+    let secrets: Vec<&str> = webhook.secrets.iter().map(|s| s.reveal()).collect();
+    assert_eq!(secrets, [ONE, TWO]);
+    assert!(webhook.allow_private && !webhook.viewers);
+    assert_eq!(webhook.deadline, Duration::from_millis(500));
+    assert_eq!(webhook.when_down, inver_service::WhenDown::Allow);
+    let hooks: Vec<&str> = services
+        .hooks
+        .iter()
+        .map(|hook| hook.url.reveal())
+        .collect();
+    assert_eq!(hooks, ["https://a.example", "https://b.example"]);
+    assert_eq!(config.reports().interval, Duration::from_secs(10));
+    assert_eq!(config.reports().at_limit, inver_service::AtLimit::End);
+    assert!(!format!("{config:?}").contains("horse"), "{config:?}");
 }
 
 #[test]

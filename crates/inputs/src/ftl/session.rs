@@ -192,7 +192,7 @@ impl Session<'_> {
                 None => return true,
                 Some(Event::Pinged) => {}
                 Some(Event::ConnectRequested { channel, answer }) => {
-                    self.connect(channel, &answer);
+                    self.connect(channel, &answer).await;
                 }
                 Some(Event::StreamRequested(attributes)) => self.start(attributes).await,
                 Some(Event::Closed(closed)) => {
@@ -212,9 +212,15 @@ impl Session<'_> {
     }
 
     /// Checks the answer to the challenge against every key of the channel's room.
-    fn connect(&mut self, channel: u32, answer: &[u8; 64]) {
+    async fn connect(&mut self, channel: u32, answer: &[u8; 64]) {
         let handle = &self.shared.handle;
-        let room = handle.room_by_number(channel);
+        let room = match handle.keys_by_number(channel).await {
+            Ok(room) => room,
+            Err(refusal) => {
+                tracing::info!(channel, detail = refusal.detail, "a publisher was refused");
+                return self.refuse(code(&refusal), &refusal.detail);
+            }
+        };
         let challenge = self.control.challenge();
         let Some((room, keys)) = room else {
             // As much work as for a room with a key, so that time does not tell which numbers exist.

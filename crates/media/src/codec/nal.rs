@@ -228,7 +228,9 @@ pub enum NalKind {
     Slice,
     /// Supplemental enhancement information.
     Sei,
-    /// Access unit delimiter or filler: nothing a decoder needs.
+    /// Access unit delimiter or filler: nothing a decoder needs. Also the numbers that no unit of
+    /// a stream has because RTP gives them to its packets (RFC 6184, 5.2; RFC 7798, 4.4): sent on,
+    /// such a unit would be taken for several or for a piece of one.
     Padding,
     /// Anything else.
     Other,
@@ -246,7 +248,7 @@ pub fn kind(codec: Codec, nal: &[u8]) -> NalKind {
             6 => NalKind::Sei,
             7 => NalKind::Sps,
             8 => NalKind::Pps,
-            9 | 12 => NalKind::Padding,
+            9 | 12 | 24..=29 => NalKind::Padding,
             _ => NalKind::Other,
         },
         Codec::H265 => match (first >> 1) & 0x3f {
@@ -255,7 +257,7 @@ pub fn kind(codec: Codec, nal: &[u8]) -> NalKind {
             32 => NalKind::Vps,
             33 => NalKind::Sps,
             34 => NalKind::Pps,
-            35 | 38 => NalKind::Padding,
+            35 | 38 | 48..=50 => NalKind::Padding,
             39 | 40 => NalKind::Sei,
             _ => NalKind::Other,
         },

@@ -110,7 +110,7 @@ async fn a_publisher_that_takes_over_begins_a_stream_of_its_own() {
     let second = second.expect("the same participant").session;
     let ended = webhook.told("publish.ended").await;
     assert_eq!(ended["session"], first.0);
-    assert_eq!(ended["cause"], "taken-over");
+    assert_eq!(ended["cause"], "taken_over");
     // Media never stopped flowing, so nothing but the connection tells of the second.
     node.tell(Event::Connected { session: second }).await;
     let started = webhook.nth("publish.started", 1).await;

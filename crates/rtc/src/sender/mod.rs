@@ -5,6 +5,7 @@
 //! sent and never opens a socket. RFC 3550, RFC 3711, RFC 4585, RFC 4588, RFC 7714.
 
 mod burst;
+mod fuzz;
 mod header;
 mod history;
 mod rtcp;
@@ -20,6 +21,8 @@ use crate::estimate::Estimator;
 use crate::{Event, TrackId, Write};
 
 pub use burst::Burst;
+#[doc(hidden)]
+pub use fuzz::fuzz_rtcp;
 pub(crate) use header::Ids;
 use rtcp::{Feedback, SenderReport};
 use srtp::{Opener, Sealer};

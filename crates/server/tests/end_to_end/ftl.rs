@@ -68,7 +68,7 @@ async fn every_frame_arrives_though_packets_are_lost() {
             .is_some_and(|line| line.starts_with("405")),
         "{refused}"
     );
-    server.logs(&["publisher was refused", "room"]).await;
+    server.logs(&["publisher was refused", "room=room "]).await;
 
     publisher
         .command(serde_json::json!({"do": "disconnect"}))

@@ -94,6 +94,8 @@ async fn wrong_keys_are_refused_and_the_log_says_where() {
         let (status, said) = Ffmpeg::srt(&server.srt(stream_id, "")).ended().await;
         assert!(!status.success(), "{stream_id}: {said}");
     }
-    server.logs(&["publisher was refused", "room"]).await;
+    server
+        .logs(&["publisher was refused", "room=\"room\""])
+        .await;
     server.assert_sound();
 }

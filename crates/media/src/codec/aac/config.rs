@@ -157,6 +157,10 @@ impl AudioSpecificConfig {
         if let Some(rate) = self.sbr_rate {
             out.rate(rate);
             out.object_type(self.object_type);
+            if self.object_type == 22 {
+                // BSAC says its channels a second time.
+                out.bits(u32::from(self.channel_config), 4);
+            }
         }
         out.bits(u32::from(self.short_frames), 1);
         out.bits(0, 2);

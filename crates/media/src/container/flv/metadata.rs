@@ -51,7 +51,8 @@ impl Metadata {
             let number = values.get(name).and_then(Value::as_number);
             number.filter(|number| number.is_finite() && *number > 0.0)
         };
-        let whole = |name| positive(name).and_then(to_u32);
+        let rounded = |name| positive(name).and_then(to_u32);
+        let whole = |name| rounded(name).filter(|number| *number > 0);
         let channels = whole("audiochannels").and_then(|count| u8::try_from(count).ok());
         let stereo = values.get("stereo").and_then(Value::as_bool);
         let codec = |name| match values.get(name) {
