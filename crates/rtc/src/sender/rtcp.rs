@@ -85,9 +85,12 @@ pub(crate) fn each(mut compound: &[u8], mut take: impl FnMut(Feedback<'_>)) {
                 {
                     let exponent = (value >> 18) & 0x3f;
                     let mantissa = u64::from(value & 0x3_ffff);
-                    take(Feedback::Remb(
-                        mantissa.checked_shl(exponent).unwrap_or(u64::MAX),
-                    ));
+                    let fits = exponent <= mantissa.leading_zeros();
+                    take(Feedback::Remb(if fits || mantissa == 0 {
+                        mantissa.checked_shl(exponent).unwrap_or(0)
+                    } else {
+                        u64::MAX
+                    }));
                 }
             }
             _ => {}
@@ -225,6 +228,21 @@ mod tests {
         assert_eq!(found[2], "Keyframe(9)");
         assert_eq!(found[3], "Keyframe(8)");
         assert_eq!(found[4], format!("Remb({})", 0x3_d090 << 2));
+    }
+
+    #[test]
+    fn an_absurd_bitrate_is_the_largest_one() {
+        for (bits, told) in [
+            ([0xfc, 0, 2], u64::MAX),
+            ([0xff, 0xff, 0xff], u64::MAX),
+            ([0, 0, 7], 7),
+        ] {
+            let mut packet = vec![0x8f, 206, 0, 4, 0, 0, 0, 1, 0, 0, 0, 0];
+            packet.extend(b"REMB\x01");
+            packet.extend(bits);
+            packet[3] = 4;
+            assert_eq!(all(&packet), [format!("Remb({told})")], "{bits:?}");
+        }
     }
 
     #[test]
