@@ -15,6 +15,8 @@ mod listen;
 pub mod rtmp;
 mod said;
 pub mod srt;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use limit::{Limit, Limits, Places, Slot};
 pub use listen::accept;
