@@ -72,7 +72,7 @@ pub struct Asked {
 }
 
 /// Scripted by the offers above.
-struct Scripted(Arc<Asked>);
+struct Scripted(Arc<Asked>, mpsc::Sender<(usize, Event)>);
 
 fn script(offer: &str) -> Result<Answer, Error> {
     if offer == OFFER_OF_NOTHING {
@@ -159,6 +159,8 @@ impl Media for Scripted {
         if let Some(at) = feeds.iter().position(|(of, _)| *of == session) {
             // A feed that was dropped hears nothing.
             let _ = feeds.swap_remove(at).1.send(reason);
+            // A node that stopped listens no more.
+            let _ = self.1.try_send((0, Event::Closed { session, reason }));
         }
     }
 
@@ -215,7 +217,7 @@ impl Fixture {
             recoders: 1,
             ..Config::default()
         };
-        let handle = Handle::open(config, Scripted(asked.clone()), told)
+        let handle = Handle::open(config, Scripted(asked.clone(), events.clone()), told)
             .await
             .expect("a fresh folder opens");
         Self {

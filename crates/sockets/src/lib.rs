@@ -12,6 +12,8 @@ pub mod rtmp;
 mod said;
 mod session;
 pub mod srt;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use limit::{Limit, Limits, Places, Slot};
 pub use listen::accept;

@@ -14,13 +14,9 @@ use super::to_frames::{Step, ToFrames};
 /// Names of the query in which encoders put a key, the nearest first.
 const KEYS: [&str; 3] = ["key", "token", "pass"];
 
-/// What a publisher's session leaves behind.
-enum Left {
-    /// The client may publish again.
-    Open(Box<Connection>),
-    /// Nothing.
-    Over,
-}
+/// The connection that a session leaves behind, whose client may publish again; `None` where it is
+/// over.
+type Left = Option<Connection>;
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(
@@ -51,8 +47,8 @@ pub(super) async fn serve(
                     program: program.clone(),
                 };
                 match publisher.run(&shared.handle, &mut stop).await {
-                    Left::Open(open) => connection = *open,
-                    Left::Over => return,
+                    Some(open) => connection = open,
+                    None => return,
                 }
             }
             Ok(ServerEvent::PlayRequested(address)) => {
@@ -105,7 +101,7 @@ impl Publisher {
         };
         if let Err(end) = self.connection.accept() {
             gone(&end);
-            return Left::Over;
+            return None;
         }
         tracing::info!(room = %feed.room(), session = %feed.session(), "publishing");
         feed.tell(Encoder {
@@ -147,7 +143,7 @@ impl Publisher {
     async fn refuse(mut self, kind: RefusalKind, detail: &str) -> Left {
         self.connection.core().refuse(publish_code(kind), detail);
         self.connection.close().await;
-        Left::Over
+        None
     }
 
     async fn publish(mut self, mut feed: Feed, stop: &mut Stop) -> Left {
@@ -169,7 +165,7 @@ impl Publisher {
             match event {
                 Err(end) => {
                     tracing::info!(%end, "publishing ended");
-                    return Left::Over;
+                    return None;
                 }
                 Ok(ServerEvent::Media(media)) => {
                     read(&mut frames, &media, &mut steps);
@@ -194,7 +190,7 @@ impl Publisher {
                 }
                 Ok(ServerEvent::Unpublished) => {
                     tracing::info!("publishing ended");
-                    return Left::Open(Box::new(self.connection));
+                    return Some(self.connection);
                 }
                 Ok(ServerEvent::Closed) => break,
                 Ok(
@@ -208,7 +204,7 @@ impl Publisher {
         // The place is free for others before the last words are said.
         drop(feed);
         self.connection.close().await;
-        Left::Over
+        None
     }
 }
 

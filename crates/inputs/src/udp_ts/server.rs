@@ -37,6 +37,12 @@ pub async fn serve(
 }
 
 fn open(bind: SocketAddr, group: Option<IpAddr>) -> io::Result<UdpSocket> {
+    if group.is_some_and(|group| !group.is_multicast()) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the group is no multicast address: 224.0.0.0 to 239.255.255.255, or ff00::/8",
+        ));
+    }
     let socket = Socket::new(Domain::for_address(bind), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     if group.is_some() {
@@ -51,12 +57,6 @@ fn open(bind: SocketAddr, group: Option<IpAddr>) -> io::Result<UdpSocket> {
         None => {}
         Some(IpAddr::V4(group)) => socket.join_multicast_v4(&group, &Ipv4Addr::UNSPECIFIED)?,
         Some(IpAddr::V6(group)) => socket.join_multicast_v6(&group, 0)?,
-    }
-    if group.is_some_and(|group| !group.is_multicast()) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the group is no multicast address: 224.0.0.0 to 239.255.255.255, or ff00::/8",
-        ));
     }
     UdpSocket::from_std(socket.into())
 }

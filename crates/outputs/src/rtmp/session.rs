@@ -13,13 +13,9 @@ use crate::frames::Frames;
 /// Names of the query in which players put a token, the nearest first.
 const TOKENS: [&str; 3] = ["key", "token", "pass"];
 
-/// What a player's session leaves behind.
-enum Left {
-    /// The client may play again.
-    Open(Box<Connection>),
-    /// Nothing.
-    Over,
-}
+/// The connection that a session leaves behind, whose client may play again; `None` where it is
+/// over.
+type Left = Option<Connection>;
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(player: &Player, play: Play) {
@@ -50,10 +46,10 @@ pub(super) async fn serve(player: &Player, play: Play) {
             connection,
             queue: player.config.queue,
         };
-        let Left::Open(open) = session.play(reader, &mut stop).await else {
+        let Some(open) = session.play(reader, &mut stop).await else {
             return;
         };
-        connection = *open;
+        connection = open;
         let Some(next) = wish(&mut connection).await else {
             return connection.close().await;
         };
@@ -130,7 +126,7 @@ impl Session {
         }
         if let Err(end) = self.connection.accept() {
             tracing::debug!(%end, "the connection ended");
-            return Left::Over;
+            return None;
         }
         tracing::info!(%room, %session, "playing");
         for frame in &opening.frames {
@@ -163,10 +159,10 @@ impl Session {
                 }
             };
             match event {
-                Ok(ServerEvent::Stopped) => return Left::Open(Box::new(self.connection)),
+                Ok(ServerEvent::Stopped) => return Some(self.connection),
                 Ok(ServerEvent::Closed) => {
                     self.connection.close().await;
-                    return Left::Over;
+                    return None;
                 }
                 Ok(
                     ServerEvent::Connected(_)
@@ -177,7 +173,7 @@ impl Session {
                 ) => {}
                 Err(end) => {
                     tracing::info!(%room, %end, "playing ended");
-                    return Left::Over;
+                    return None;
                 }
             }
         }
@@ -196,7 +192,7 @@ impl Session {
     async fn finish(mut self) -> Left {
         self.connection.core().finish();
         self.connection.close().await;
-        Left::Over
+        None
     }
 
     async fn unplayable(mut self, detail: &str) -> Left {
@@ -204,6 +200,6 @@ impl Session {
         let code = play_code(RefusalKind::Unplayable);
         self.connection.core().refuse(code, detail);
         self.connection.close().await;
-        Left::Over
+        None
     }
 }

@@ -129,9 +129,13 @@ impl Config {
     }
 }
 
+/// Secrets of a list. The environment has several in one text with commas, which base64 never has.
 fn secrets(configured: Option<&[Secret]>) -> Vec<inver_node::Secret> {
     let configured = configured.unwrap_or_default().iter();
-    configured.map(|secret| wrapped(Some(secret))).collect()
+    let texts = configured.flat_map(|secret| secret.reveal().split(','));
+    texts
+        .map(|text| inver_node::Secret::new(text.trim()))
+        .collect()
 }
 
 fn wrapped(secret: Option<&Secret>) -> inver_node::Secret {

@@ -209,7 +209,7 @@ impl Endpoint {
         };
         self.routes_by_socket.insert(connection.socket(), route);
         Ok(Link {
-            connection,
+            connection: Box::new(connection),
             socket: self.socket.clone(),
             peer: request.address,
             datagrams: waiting,

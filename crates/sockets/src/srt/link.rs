@@ -20,7 +20,8 @@ const CLOSING: Duration = Duration::from_secs(10);
 /// driven. What is queued for sending leaves with the next call.
 #[derive(Debug)]
 pub struct Link {
-    pub(super) connection: Connection,
+    /// Boxed, for it is some kilobytes that would be moved with each future.
+    pub(super) connection: Box<Connection>,
     pub(super) socket: Arc<UdpSocket>,
     pub(super) peer: SocketAddr,
     pub(super) datagrams: mpsc::Receiver<Vec<u8>>,

@@ -1,0 +1,5 @@
+//! The broadcast outputs over real sockets, before a real node with a scripted data plane.
+
+mod rtmp;
+mod srt;
+mod support;
