@@ -202,7 +202,6 @@ async fn a_player_that_takes_nothing_loses_frames_and_goes_on_with_a_keyframe() 
     }
     let mut reader = TagReader::new();
     let mut before: Option<Frame> = None;
-    let mut jumps = 0;
     loop {
         // Live goes on while the player catches up.
         send(&mut last);
@@ -216,14 +215,11 @@ async fn a_player_that_takes_nothing_loses_frames_and_goes_on_with_a_keyframe() 
             && ms - before.dts.ticks(1000) > step
         {
             assert!(got.keyframe, "after a gap comes {:?}", got.dts);
-            jumps += 1;
-        }
-        if ms + 100 > last {
-            break;
+            return;
         }
         before = Some(got);
+        assert!(ms < 7000, "nothing was dropped");
     }
-    assert!(jumps > 0, "nothing was dropped");
 }
 
 #[tokio::test]
