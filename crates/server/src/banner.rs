@@ -138,10 +138,10 @@ impl Banner<'_> {
             line("SRT", &format!("srt://{host}:{port}?streamid=publish:{id}"));
         }
         // FTL knows rooms by the number that only rooms with keys have.
-        if let Some(port) = self.encoders.ftl.filter(|_| !open) {
+        if let Some(port) = self.encoders.ftl {
             line(
                 "FTL",
-                &format!("{host}:{port}, with the number on the publish page"),
+                &format!("{host}:{port}, for rooms with keys; their number is on the publish page"),
             );
         }
         line("", "");
@@ -310,7 +310,6 @@ mod tests {
         let text = banner(&open, &listeners).text();
         assert!(text.contains("streamid=publish:live\n"), "{text}");
         assert!(text.contains("/live  stream key live\n"), "{text}");
-        assert!(!text.contains("FTL"), "open rooms have no number");
     }
 
     #[test]
