@@ -15,6 +15,10 @@ use crate::{TrackStatistics, Write};
 /// receiver that asks twice before the first answer can have come gets one.
 const RESEND_INTERVAL: Duration = Duration::from_millis(20);
 
+/// Whatever the round trip is said to be: a report that was held up, or one that lies, must not
+/// keep a receiver waiting that asks again because the first answer was lost.
+const LONGEST_RESEND_INTERVAL: Duration = Duration::from_millis(60);
+
 /// Retransmissions that are remembered against asking twice.
 const REMEMBERED: usize = 64;
 
@@ -189,7 +193,10 @@ impl Stream {
         sequence: u16,
         now: Instant,
     ) -> Option<Vec<u8>> {
-        let interval = self.round_trip.unwrap_or_default().max(RESEND_INTERVAL);
+        let interval = self
+            .round_trip
+            .unwrap_or_default()
+            .clamp(RESEND_INTERVAL, LONGEST_RESEND_INTERVAL);
         let repeated = self
             .again
             .iter()
