@@ -129,6 +129,26 @@ impl Control {
         self.sessions.get(&session).map(|session| session.source)
     }
 
+    /// What a participant of a room publishes or is about to publish again; without a participant
+    /// what the room shows. `None`: nothing.
+    pub fn published(
+        &self,
+        room: &RoomId,
+        participant: Option<&ParticipantId>,
+    ) -> Option<(ParticipantId, SourceId)> {
+        let state = self.rooms.get(room)?;
+        let wanted = |id: &SourceId| {
+            let source = self.sources.get(id)?;
+            let owner = source.participant.clone()?;
+            let fits = source.is_taken() && participant.is_none_or(|who| *who == owner);
+            fits.then_some((owner, *id))
+        };
+        match participant {
+            None => state.stage.as_ref().and_then(wanted),
+            Some(_) => state.sources.iter().find_map(wanted),
+        }
+    }
+
     /// What a publisher's session is known for; `None` once it is gone.
     pub fn publisher(&self, session: SessionId) -> Option<Publisher> {
         let state = self.sessions.get(&session)?;

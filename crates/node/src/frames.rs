@@ -216,27 +216,64 @@ impl Handle {
         let (first, live) = inner.hubs.of(source).join();
         Ok(FrameReader {
             inner: Arc::clone(inner),
-            session,
+            session: Some(session),
             room: ticket.room,
             participant: ticket.participant,
             first,
             live,
-            ended,
+            ended: Some(ended),
+            cause: None,
+            awaits_keyframe: true,
+        })
+    }
+
+    /// Reads frames for the server itself: for segments, recordings, pictures and what is passed
+    /// on. It needs no rights, counts as no viewer and ends with the source; whoever hands on what
+    /// it gives asks for rights there.
+    ///
+    /// # Errors
+    ///
+    /// Nobody publishes there now, or nobody whose frames can be read.
+    pub fn tap(
+        &self,
+        room: &RoomId,
+        participant: Option<&ParticipantId>,
+    ) -> Result<FrameReader, Refusal> {
+        let inner = &self.0;
+        let Some((participant, source)) =
+            inner.look(|control| control.published(room, participant))
+        else {
+            let detail = format!("nobody publishes in {room} now");
+            return Err(Refusal::new(RefusalKind::Conflict, detail));
+        };
+        if inner.feeds.get(source).is_none() {
+            let detail = format!("{room} is published over WebRTC, whose frames are not read");
+            return Err(Refusal::new(RefusalKind::Unplayable, detail));
+        }
+        let (first, live) = inner.hubs.of(source).join();
+        Ok(FrameReader {
+            inner: Arc::clone(inner),
+            session: None,
+            room: room.clone(),
+            participant,
+            first,
+            live,
+            ended: None,
             cause: None,
             awaits_keyframe: true,
         })
     }
 }
 
-/// One reader's session. Dropping it ends the session.
+/// One reader, with a session unless the server reads for itself. Dropping it ends the session.
 pub struct FrameReader {
     inner: Arc<Inner>,
-    session: SessionId,
+    session: Option<SessionId>,
     room: RoomId,
     participant: ParticipantId,
     first: VecDeque<Read>,
     live: broadcast::Receiver<Read>,
-    ended: oneshot::Receiver<CloseCause>,
+    ended: Option<oneshot::Receiver<CloseCause>>,
     cause: Option<CloseCause>,
     awaits_keyframe: bool,
 }
@@ -251,8 +288,8 @@ impl std::fmt::Debug for FrameReader {
 }
 
 impl FrameReader {
-    /// Its session's number.
-    pub fn session(&self) -> SessionId {
+    /// Its session's number; `None` where the server reads for itself.
+    pub fn session(&self) -> Option<SessionId> {
         self.session
     }
 
@@ -261,7 +298,7 @@ impl FrameReader {
         &self.room
     }
 
-    /// Whose session it is.
+    /// Whose session it is; of a [tap](Handle::tap) whose media it reads.
     pub fn participant(&self) -> &ParticipantId {
         &self.participant
     }
@@ -285,7 +322,7 @@ impl FrameReader {
             }
             let read = tokio::select! {
                 biased;
-                cause = &mut self.ended => {
+                cause = closed(&mut self.ended) => {
                     self.cause = Some(cause.unwrap_or(CloseCause::Drained));
                     return None;
                 }
@@ -321,12 +358,23 @@ impl FrameReader {
     }
 }
 
+/// Waits for the end of a session; for ever where there is none.
+async fn closed(ended: &mut Option<oneshot::Receiver<CloseCause>>) -> Result<CloseCause, ()> {
+    match ended {
+        Some(ended) => ended.await.map_err(|_| ()),
+        None => std::future::pending().await,
+    }
+}
+
 impl Drop for FrameReader {
     fn drop(&mut self) {
-        self.inner.readers.lock().remove(&self.session);
+        let Some(session) = self.session else {
+            return;
+        };
+        self.inner.readers.lock().remove(&session);
         if self.cause.is_none() {
             self.inner.mutate(|control, now| {
-                let closed = inver_control::MediaEvent::Closed(self.session, CloseCause::Remote);
+                let closed = inver_control::MediaEvent::Closed(session, CloseCause::Remote);
                 control.handle_media(closed, now);
             });
         }

@@ -277,7 +277,10 @@ async fn a_reader_begins_with_the_present_group_and_ends_with_control() {
     drop(feed);
     assert!(matches!(reader.next().await, Some(Read::Idle)));
     node.handle
-        .end_session(&room("studio"), reader.session())
+        .end_session(
+            &room("studio"),
+            reader.session().expect("a reader with rights has one"),
+        )
         .expect("is there");
     assert!(reader.next().await.is_none());
     assert_eq!(reader.closed_by(), Some(CloseCause::Kicked));

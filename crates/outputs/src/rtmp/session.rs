@@ -115,7 +115,8 @@ struct Session {
 
 impl Session {
     async fn play(mut self, reader: FrameReader, stop: &mut Stop) -> Left {
-        let (room, session) = (reader.room().clone(), reader.session());
+        let room = reader.room().clone();
+        let session = reader.session().map(tracing::field::display);
         let mut frames = Frames::new(reader);
         let opening = frames.opening().await;
         let mut tags = FromFrames::new(self.connection.core().capabilities().clone());
@@ -128,7 +129,7 @@ impl Session {
             tracing::debug!(%end, "the connection ended");
             return None;
         }
-        tracing::info!(%room, %session, "playing");
+        tracing::info!(%room, session, "playing");
         for frame in &opening.frames {
             if let Err(unplayable) = self.send(&mut tags, frame) {
                 return self.unplayable(&unplayable).await;

@@ -41,7 +41,7 @@ pub(super) async fn serve(reader: &Reader, read: Read) {
             return call.reject(rejection).await;
         }
     };
-    let session = frames.session();
+    let session = frames.session().map(tracing::field::display);
     let (frames, opening, stream) = match begin(frames).await {
         Ok(begun) => begun,
         Err((rejection, detail)) => {
@@ -61,7 +61,7 @@ pub(super) async fn serve(reader: &Reader, read: Read) {
     }
     match call.accept(passphrases, config.latency).await {
         Ok(link) => {
-            tracing::info!(%room, %session, encrypted = link.is_encrypted(), "reading");
+            tracing::info!(%room, session, encrypted = link.is_encrypted(), "reading");
             // Boxed, for it is large and most of what comes here ends before.
             Box::pin(send(link, frames, opening, stream, stop)).await;
             tracing::info!(%room, "reading ended");

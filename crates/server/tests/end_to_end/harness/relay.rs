@@ -10,6 +10,11 @@ use tokio::net::UdpSocket;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
+/// Media packets that pass before losses begin: about two seconds of picture and sound. A client
+/// cannot ask for what came before the first packet that it has ever seen, so a loss there proves
+/// nothing about recovery.
+const BEGINNING: u32 = 300;
+
 /// Which packets a relay drops. Only RTP and RTCP are dropped: a lost handshake packet costs a
 /// second of waiting and proves nothing about recovery.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +69,7 @@ struct Dice {
     loss: Loss,
     remaining: u8,
     active: bool,
+    passed: u32,
 }
 
 impl Dice {
@@ -79,6 +85,7 @@ impl Dice {
             loss,
             remaining: 0,
             active,
+            passed: 0,
         }
     }
 
@@ -87,6 +94,10 @@ impl Dice {
             .first()
             .is_some_and(|first| (128..=191).contains(first));
         if !media || !self.active {
+            return false;
+        }
+        if self.passed < BEGINNING {
+            self.passed += 1;
             return false;
         }
         if self.remaining == 0 && self.random.u8(0..100) < self.loss.percent {
