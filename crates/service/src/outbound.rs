@@ -1,14 +1,13 @@
 //! Requests to services: bounded in time, number and size of answers, and never into the network
 //! behind the server unless that is configured.
 
-mod guard;
-
 use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
+use inver_outward::{Guard, Inside};
 use reqwest::Url;
 use reqwest::redirect::Policy;
 
@@ -67,7 +66,7 @@ pub(crate) fn endpoint(url: &str, allow_private: bool) -> Result<Url, ConfigErro
         ));
     }
     let host = parsed.host_str().unwrap_or_default();
-    if !allow_private && guard::literal(host).is_some_and(|ip| !guard::is_public(ip)) {
+    if Guard::new(allow_private).check(host).is_err() {
         return Err(wrong(format!(
             "the URL of a service names {host}, an address inside the network (loopback, private \
              or link local); set allow_private if that is meant"
@@ -97,7 +96,7 @@ impl Http {
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .user_agent(concat!("inver/", env!("CARGO_PKG_VERSION")));
         if !allow_private {
-            builder = builder.dns_resolver(Arc::new(guard::PublicOnly));
+            builder = builder.dns_resolver(Arc::new(Guard::PUBLIC_ONLY));
         }
         if urls.iter().all(|url| url.scheme() == "http") {
             // The system's certificates are not needed, and may not be there.
@@ -152,7 +151,7 @@ fn unreachable(error: reqwest::Error) -> Fault {
     let error = error.without_url();
     let mut source = error.source();
     while let Some(cause) = source {
-        if let Some(guard::Inside(host)) = cause.downcast_ref() {
+        if let Some(Inside(host)) = cause.downcast_ref() {
             let host = host.clone();
             return Fault::Inside { host };
         }

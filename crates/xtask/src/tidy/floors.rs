@@ -37,6 +37,7 @@ const MAP: &[(&str, Place)] = &[
     ("inver-sfu", Place::Floor(20)),
     ("inver-control", Place::Floor(30)),
     ("inver-shard", Place::Floor(40)),
+    ("inver-outward", Place::Floor(40)),
     ("inver-service", Place::Floor(41)),
     ("inver-node", Place::Floor(42)),
     ("inver-http", Place::Floor(45)),

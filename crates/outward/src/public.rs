@@ -1,46 +1,12 @@
-//! Which addresses a service may have: none that lead into the network behind the server.
+//! Which addresses are public: those that do not lead into a network of one's own.
 //!
-//! Names are checked after they were resolved and the connection goes to the addresses that were
-//! checked, so a name that changes its meaning in between gains nothing. The ranges are those of
-//! the IANA special-purpose registries (RFC 6890) that are not globally reachable.
+//! The ranges are those of the IANA special-purpose registries (RFC 6890) that are not globally
+//! reachable.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-
-/// A name that stands for addresses inside the network only.
-#[derive(Debug, thiserror::Error)]
-#[error("{0} stands for an address inside the network")]
-pub(super) struct Inside(pub(super) String);
-
-/// Resolves with the system's resolver and hands on public addresses only.
-#[derive(Debug)]
-pub(super) struct PublicOnly;
-
-impl Resolve for PublicOnly {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public = only_public(name.as_str(), found)?;
-            Ok(Box::new(public.into_iter()) as Addrs)
-        })
-    }
-}
-
-/// The public ones among a name's addresses; an error where there are others only.
-fn only_public(
-    host: &str,
-    found: impl Iterator<Item = SocketAddr>,
-) -> Result<Vec<SocketAddr>, Inside> {
-    let (public, inside): (Vec<_>, Vec<_>) = found.partition(|address| is_public(address.ip()));
-    if public.is_empty() && !inside.is_empty() {
-        return Err(Inside(host.to_owned()));
-    }
-    Ok(public)
-}
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The address that a URL's host is, where it is one; IPv6 stands in brackets.
-pub(super) fn literal(host: &str) -> Option<IpAddr> {
+pub fn literal(host: &str) -> Option<IpAddr> {
     host.trim_start_matches('[')
         .trim_end_matches(']')
         .parse()
@@ -48,7 +14,7 @@ pub(super) fn literal(host: &str) -> Option<IpAddr> {
 }
 
 /// Whether everybody on the internet would reach the same host by this address.
-pub(super) fn is_public(ip: IpAddr) -> bool {
+pub fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_public_v4(ip),
         IpAddr::V6(ip) => is_public_v6(ip),
@@ -171,16 +137,5 @@ mod tests {
         for address in outside {
             assert!(public(address), "{address}");
         }
-    }
-
-    #[test]
-    fn of_a_names_addresses_only_public_ones_are_used() {
-        let address = |text: &str| SocketAddr::new(text.parse().expect("an address"), 0);
-        let mixed = [address("10.0.0.1"), address("1.1.1.1"), address("::1")];
-        let used = only_public("a", mixed.into_iter()).expect("one is public");
-        assert_eq!(used, [address("1.1.1.1")]);
-        let inside = [address("127.0.0.1"), address("::1")];
-        let error = only_public("name.example", inside.into_iter()).expect_err("none");
-        assert_eq!(error.0, "name.example");
     }
 }
