@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use clap::ValueEnum;
 use inver_media::Codec;
+use inver_protocols::rtmp;
 use reqwest::Url;
 
 /// Viewers at most: each takes a file descriptor and a few hundred kilobytes.
@@ -34,6 +35,9 @@ pub struct Args {
     /// WHEP endpoint; `{}` stands for the publisher's number, from 1.
     #[arg(long, value_name = "URL")]
     pub whep: Option<String>,
+    /// Publish H.264 and Opus over RTMP instead of WHIP; `{}` stands for the publisher's number.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["whip", "no_publish"])]
+    pub rtmp: Option<String>,
     /// Bearer token; stays away from other origins that the server redirects to.
     #[arg(long, env = "BENCH_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
@@ -125,6 +129,7 @@ impl VideoCodec {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Room {
     pub(crate) whip: Option<Url>,
+    pub(crate) rtmp: Option<rtmp::Target>,
     pub(crate) whep: Option<Url>,
 }
 
@@ -163,6 +168,8 @@ impl Args {
     }
 
     fn room_of(&self, n: usize) -> anyhow::Result<Room> {
+        let rtmp = self.rtmp.as_deref().map(|url| self.rtmp_target(url, n));
+        let rtmp = rtmp.transpose()?;
         if let Some(server) = &self.server {
             let base = server.trim_end_matches('/');
             let room = if self.publishers == 1 {
@@ -172,7 +179,10 @@ impl Args {
             };
             let url = |door: &str| endpoint("--server", &format!("{base}/{door}/{room}"));
             return Ok(Room {
-                whip: (!self.no_publish).then(|| url("whip")).transpose()?,
+                whip: (!self.no_publish && rtmp.is_none())
+                    .then(|| url("whip"))
+                    .transpose()?,
+                rtmp,
                 whep: Some(url("whep")?),
             });
         }
@@ -185,7 +195,9 @@ impl Args {
             }
             endpoint(flag, &pattern.replace("{}", &n.to_string())).map(Some)
         };
-        let whip = if self.no_publish {
+        let whip = if rtmp.is_some() {
+            None
+        } else if self.no_publish {
             ensure!(
                 self.whip.is_none(),
                 "--whip and --no-publish exclude one another"
@@ -195,7 +207,7 @@ impl Args {
             let whip = one("--whip", &self.whip)?;
             ensure!(
                 whip.is_some(),
-                "where to publish? Give --server URL, or --whip URL and --whep URL, or --no-publish"
+                "where to publish? Give --server URL, or --whip or --rtmp URL and --whep URL, or --no-publish"
             );
             whip
         };
@@ -204,7 +216,25 @@ impl Args {
             whep.is_some() || self.viewers == 0,
             "where to watch? Give --server URL or --whep URL, or --viewers 0"
         );
-        Ok(Room { whip, whep })
+        Ok(Room { whip, rtmp, whep })
+    }
+
+    fn rtmp_target(&self, pattern: &str, n: usize) -> anyhow::Result<rtmp::Target> {
+        ensure!(
+            self.codec == VideoCodec::H264,
+            "--rtmp needs --codec h264: RTMP has no VP8"
+        );
+        ensure!(
+            self.publishers == 1 || pattern.contains("{}"),
+            "--rtmp needs `{{}}` in its URL with more than one publisher"
+        );
+        let target =
+            rtmp::Target::parse(&pattern.replace("{}", &n.to_string())).context("--rtmp")?;
+        ensure!(
+            !target.tls,
+            "--rtmp: rtmps:// cannot be measured, rtmp:// can"
+        );
+        Ok(target)
     }
 }
 

@@ -17,6 +17,7 @@ mod peer;
 mod process;
 mod publisher;
 mod report;
+mod rtmp;
 mod run;
 mod sequence;
 mod signalling;

@@ -82,6 +82,24 @@ impl Packetizer {
         self.payload(&[OPUS_TOC], SOUND, micros)
     }
 
+    /// An H.264 slice whole, without start code or length, for protocols whose server cuts it: the
+    /// time stands in it so often that every packet made of it carries it.
+    pub(crate) fn slice(&mut self, frame: Frame, micros: u64) -> Vec<u8> {
+        let mut slice = Vec::with_capacity(frame.size.max(SMALLEST));
+        slice.extend_from_slice(if frame.keyframe { &IDR_SLICE } else { &P_SLICE });
+        while slice.len() < frame.size.max(SMALLEST) {
+            let left = frame.size.max(SMALLEST) - slice.len();
+            let piece = self.payload(&[], left.min(stamp::SEARCH), micros);
+            slice.extend_from_slice(&piece);
+        }
+        slice
+    }
+
+    /// The parameter sets of [`Self::slice`].
+    pub(crate) fn sets(&self) -> (Vec<u8>, Vec<u8>) {
+        (h264::sps(self.size), h264::PPS.to_vec())
+    }
+
     fn vp8(&mut self, size: usize, keyframe: bool, micros: u64) -> Vec<Arc<[u8]>> {
         const DESCRIPTOR: usize = 4;
         self.picture = (self.picture + 1) & 0x7fff;
@@ -247,6 +265,16 @@ mod tests {
             assert_eq!(nal.len(), size);
             assert_eq!(nal[0], if keyframe { 0x65 } else { 0x41 });
             assert!(!nal.contains(&0), "no start code, nothing to escape");
+        }
+    }
+
+    #[test]
+    fn any_part_of_a_slice_carries_the_time() {
+        let slice = packetizer(Codec::H264).slice(frame(true, 10_000), 42);
+        assert_eq!((slice.len(), slice[0]), (10_000, 0x65));
+        assert!(!slice.contains(&0), "no start code, nothing to escape");
+        for at in 0..9_000 {
+            assert_eq!(stamp::find(&slice[at..], RUN), Some(42), "from {at}");
         }
     }
 

@@ -237,10 +237,10 @@ fn send(
     connection.write(track.id, write);
 }
 
-fn frame_time(frames: u64, fps: u32) -> Duration {
+pub(crate) fn frame_time(frames: u64, fps: u32) -> Duration {
     Duration::from_nanos(frames * 1_000_000_000 / u64::from(fps))
 }
 
-fn sound_time(sounds: u64) -> Duration {
+pub(crate) fn sound_time(sounds: u64) -> Duration {
     Duration::from_nanos(sounds * SOUND.as_nanos() as u64)
 }

@@ -22,6 +22,7 @@ use crate::peer::{CONNECT, Offered, Role};
 use crate::process::{Process, Usage, buffer_errors};
 use crate::publisher::Publisher;
 use crate::report::{Findings, Report, Used};
+use crate::rtmp::RtmpPublisher;
 use crate::signalling::{Client, Failure, Opened};
 use crate::synthetic::Encoder;
 use crate::table;
@@ -120,6 +121,7 @@ struct Shared {
     publisher: Client,
     viewer: Client,
     run: u32,
+    clock: Clock,
     bind: IpAddr,
     /// Endpoint and session of everything that was opened, with whether it publishes.
     sessions: Mutex<Vec<(bool, Url, Url)>>,
@@ -188,6 +190,7 @@ impl Shared {
 struct Bench {
     shared: Arc<Shared>,
     publishing: Engine,
+    rtmp: Vec<RtmpPublisher>,
     process: Option<Process>,
     own: Process,
     stopped: watch::Receiver<bool>,
@@ -236,6 +239,7 @@ impl Bench {
             publisher,
             viewer,
             run: fastrand::u32(..),
+            clock,
             bind,
             sessions: Mutex::new(Vec::new()),
             watching,
@@ -243,6 +247,7 @@ impl Bench {
         Ok(Self {
             shared: Arc::new(shared),
             publishing,
+            rtmp: Vec::new(),
             process,
             own,
             stopped,
@@ -318,6 +323,16 @@ impl Bench {
         let codec = args.codec.codec();
         let mut count = 0;
         for (index, room) in shared.rooms.iter().enumerate() {
+            let seed = args.seed.wrapping_add(index as u64);
+            let encoder = Encoder::new(args.bitrate, args.fps, args.keyframe_interval, seed);
+            let packetizer = Packetizer::new(codec, args.size, shared.run, seed);
+            if let Some(target) = &room.rtmp {
+                self.progress.show("publishing over RTMP");
+                let published =
+                    RtmpPublisher::start(target.clone(), encoder, packetizer, args, shared.clock);
+                self.rtmp.push(published.await?);
+                continue;
+            }
             let Some(endpoint) = &room.whip else {
                 continue;
             };
@@ -335,9 +350,6 @@ impl Bench {
                 .await
                 .context("cannot publish")?;
             shared.remember(true, endpoint, &opened);
-            let seed = args.seed.wrapping_add(index as u64);
-            let encoder = Encoder::new(args.bitrate, args.fps, args.keyframe_interval, seed);
-            let packetizer = Packetizer::new(codec, args.size, shared.run, seed);
             let publisher = Publisher::new(encoder, packetizer, codec, args.fps);
             let peer = offered
                 .answered(&opened.answer, Role::Publisher(Box::new(publisher)))
@@ -361,7 +373,7 @@ impl Bench {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        if count > 0 {
+        if count > 0 || !self.rtmp.is_empty() {
             tokio::time::sleep(FLOW).await;
         }
         Ok(())
@@ -437,6 +449,9 @@ impl Bench {
 
     /// Without its publishers a run measures nothing.
     async fn watch_publishers(&self) -> anyhow::Result<()> {
+        for publisher in &self.rtmp {
+            publisher.check()?;
+        }
         if self.publishing.look().await?.failed > 0 {
             let results = self.publishing.report(Instant::now()).await?;
             let reasons: Vec<&str> = results.failures.keys().copied().collect();
@@ -487,11 +502,13 @@ impl Bench {
         ))
     }
 
-    async fn results(&self) -> anyhow::Result<Vec<Results>> {
+    async fn results(&mut self) -> anyhow::Result<Vec<Results>> {
         let until = Instant::now();
         self.publishing.quiet().await?;
+        let over_rtmp: Vec<_> = self.rtmp.drain(..).map(RtmpPublisher::stop).collect();
         tokio::time::sleep(RECOVERY).await;
         let mut results = vec![self.publishing.report(until).await?];
+        results[0].published.extend(over_rtmp);
         for engine in &self.shared.watching {
             results.push(engine.report(until).await?);
         }

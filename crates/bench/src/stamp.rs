@@ -11,7 +11,7 @@ const MAGIC: [u8; 4] = [0xd7, 0x9c, 0xe3, 0xb5];
 
 /// How far from the front of a payload a stamp may begin: behind the longest headers, and a
 /// packet that was cut anew by a server has none worth searching for.
-const SEARCH: usize = 64;
+pub(crate) const SEARCH: usize = 64;
 
 /// Writes a stamp to the front of `out`, which holds at least [`LEN`] bytes.
 ///
