@@ -14,6 +14,7 @@ mod frame;
 mod packet;
 pub mod payload;
 mod sequence;
+pub mod still;
 pub mod video;
 
 pub use codec_id::{Codec, Kind, UnknownCodec};

@@ -29,16 +29,23 @@ impl From<openh264::Error> for Fault {
 
 /// A decoded picture, 4:2:0 with 8 bits a sample.
 #[derive(Debug)]
-pub(super) struct Picture<'a>(DecodedYUV<'a>);
+pub(crate) struct Picture<'a>(DecodedYUV<'a>);
 
 impl Picture<'_> {
     /// Width and height in pixels.
-    pub(super) fn size(&self) -> (u32, u32) {
+    pub(crate) fn size(&self) -> (u32, u32) {
         let (width, height) = self.0.dimensions();
         (
             u32::try_from(width).unwrap_or(0),
             u32::try_from(height).unwrap_or(0),
         )
+    }
+
+    /// Luma and the two colour differences: the samples, and how many bytes a row is behind the one
+    /// before.
+    pub(crate) fn planes(&self) -> [(&[u8], usize); 3] {
+        let (luma, blue, red) = self.0.strides();
+        [(self.0.y(), luma), (self.0.u(), blue), (self.0.v(), red)]
     }
 
     /// The samples of luma, row by row.

@@ -12,12 +12,14 @@ mod encoding;
 mod error;
 mod library;
 mod meter;
+mod one;
 mod opening;
 mod reencoder;
 mod settings;
 mod source;
 
 pub use error::{Error, Fault};
+pub(crate) use one::{OneError, decode_one};
 pub use reencoder::Reencoder;
 pub use settings::{Bitrate, Settings, Statistics};
 
