@@ -5,14 +5,15 @@
 //! publishers stay with control.
 
 use inver_control::{
-    Control, Credentials, PublishRequest, PublishTarget, Refusal, Secret, SubscribeRequest, Vouched,
+    Action, Control, Credentials, PublishRequest, PublishTarget, Refusal, Secret, SubscribeRequest,
+    Vouched,
 };
 use inver_proto::{Door, ParticipantId, RoomId};
 use inver_service::{
     Approved, Authority, HmacRequest, KeyLookup, Proof, Publish as MayPublish, Read as MayRead,
 };
 
-use crate::api::{Client, Target};
+use crate::api::{Client, ReadFrames, Target};
 use crate::handle::{Handle, Inner};
 use crate::sessions::client_info;
 
@@ -38,6 +39,30 @@ pub(crate) struct Viewer<'a> {
 }
 
 impl Handle {
+    /// Whether somebody may watch, without a session: for doors whose media is fetched piece by
+    /// piece. Says nothing of whether somebody is live.
+    ///
+    /// # Errors
+    ///
+    /// The service or control refuses.
+    pub async fn may_watch(&self, request: ReadFrames) -> Result<(), Refusal> {
+        let inner = &self.0;
+        let wish = Viewer {
+            room: request.room,
+            participant: request.participant,
+            credentials: request.credentials,
+            client: &request.client,
+            offer: None,
+            wait: false,
+            door: request.door,
+        };
+        let wish = inner.ask_to_watch(wish).await?;
+        if wish.vouched.is_none() {
+            self.authorize(&wish.credentials, Action::Subscribe(&wish.room))?;
+        }
+        Ok(())
+    }
+
     /// The room with this number and the keys that its publisher may prove, for protocols that
     /// know numbers; the service is asked first. `None`: there is no such room.
     ///

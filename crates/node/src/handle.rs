@@ -1,7 +1,7 @@
 //! The doors' way in: one handle that joins control, data plane and store.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use inver_control::{
@@ -23,6 +23,7 @@ use crate::feed::Feeds;
 use crate::figures;
 use crate::frames::{Hubs, Readers};
 use crate::media::Media;
+use crate::pictures::Pictures;
 use crate::run;
 use crate::secrets::{self, SecretsError};
 use crate::store::{Store, StoreError};
@@ -93,6 +94,8 @@ pub(crate) struct Inner {
     pub(crate) recodes: bool,
     /// Who outside decides and is told.
     pub(crate) service: Arc<dyn Service>,
+    /// Who makes pictures for the service, once the program has said so.
+    pub(crate) pictures: OnceLock<Arc<dyn Pictures>>,
     /// What the service has been told of. Taken after control's lock, never before.
     pub(crate) streams: Mutex<Streams>,
     /// How long the service is told the rest at the end.
@@ -196,6 +199,7 @@ impl Handle {
             readers: Readers::default(),
             recoders: Arc::new(Semaphore::new(recoders)),
             recodes: recoders > 0,
+            pictures: OnceLock::new(),
             streams: Mutex::new(Streams::new(reports)),
             service,
             farewell,

@@ -15,6 +15,7 @@ mod frames;
 mod handle;
 mod link;
 mod media;
+mod pictures;
 mod run;
 mod secrets;
 mod sessions;
@@ -38,6 +39,7 @@ pub use inver_control::{
 };
 pub use inver_service::{ReportPolicy, Service};
 pub use media::{Answering, Media};
+pub use pictures::{Pictures, Picturing};
 pub use secrets::SecretsError;
 pub use store::StoreError;
 pub use watch::{EventItem, EventReader, SessionWatch};

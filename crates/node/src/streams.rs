@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::handle::Inner;
+use crate::pictures;
 
 /// The streams of this node. There are as many as publishers whose media flows.
 pub(crate) struct Streams {
@@ -124,11 +125,16 @@ async fn run(
     over: oneshot::Receiver<()>,
 ) {
     let (room, session) = (start.room.clone(), start.session);
+    let (began, begun) = oneshot::channel();
+    let pictures = pictures::show(Arc::clone(&inner), start.participant.clone(), begun);
+    let mut began = Some(began);
     let mut reporter = Reported::new(Arc::clone(&inner), session);
     let news = |news: News<'_>| match news {
         News::Started(stream) => {
             // Set once: a stream is started once.
             let _ = id.set(stream.id.clone());
+            // Nobody waits where no pictures are wanted.
+            let _ = began.take().map(|began| began.send(stream.clone()));
         }
         News::Denied(denied) => end(&inner, &room, session, &denied.reason),
         News::Ended(EndCause::Refused { reason }) => end(&inner, &room, session, reason),
@@ -141,7 +147,11 @@ async fn run(
         let _ = over.await;
     };
     let gather = || reporter.gather();
-    run_stream(&*inner.service, start, reports, gather, news, over).await;
+    let stream = run_stream(&*inner.service, start, reports, gather, news, over);
+    tokio::select! {
+        () = stream => {}
+        () = pictures => {}
+    }
 }
 
 /// Closes the publisher's session as an operator would.

@@ -3,4 +3,5 @@
 mod frames;
 pub mod rtmp;
 pub mod srt;
+pub mod thumbnail;
 pub mod whep;

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::header;
 use inver_node::{Action, Handle, Policy, Secret};
+use inver_outputs::thumbnail;
 
 use crate::config::{Config, Estimation};
 use crate::http::operations::Operations;
@@ -122,9 +123,12 @@ pub fn application(config: &Config, handle: &Handle) -> anyhow::Result<Applicati
     let requests = Arc::new(HttpRequests::default());
     let ready = Arc::new(AtomicBool::new(true));
     let operations = operations(config, handle, &context, &requests, &ready);
+    let pictures = Arc::new(thumbnail::Maker::new(thumbnail::Config::default()));
+    handle.set_pictures(pictures.clone());
     let doors = Router::new()
         .merge(inver_inputs::whip::router(handle.clone(), context.clone()))
         .merge(inver_outputs::whep::router(handle.clone(), context.clone()))
+        .merge(thumbnail::router(handle.clone(), context.clone(), pictures))
         .merge(inver_signalling::api::router(handle.clone(), context));
     let app = doors
         .merge(pages::router(config.server.base_path.prefix()))

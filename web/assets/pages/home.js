@@ -14,6 +14,10 @@ import { roomIdProblem, suggestRoomId } from "../../sdk/v1/room.js";
 const POLL_MS = 5_000;
 /** Events come in bursts: one question answers for all that fall into this time. */
 const SETTLE_MS = 200;
+/** Between pictures of a room; the server makes none more often. */
+const PICTURE_MS = 5_000;
+/** After a refusal: a room of sound alone, or a codec that the server does not decode, stays that way for a while. */
+const NO_PICTURE_MS = 30_000;
 
 const list = find("#rooms");
 const trouble = find("#trouble");
@@ -22,6 +26,15 @@ const trouble = find("#trouble");
 const live = new Map();
 /** @type {Map<string, ReturnType<typeof card>>} */
 const cards = new Map();
+/** Cards that the window shows. @type {Set<Element>} */
+const inView = new Set();
+const watching = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    if (isIntersecting) inView.add(target);
+    else inView.delete(target);
+  }
+  drawPictures();
+});
 
 drawWaters();
 wireForm();
@@ -29,6 +42,7 @@ void about();
 void refresh();
 follow();
 setInterval(tick, 1000);
+setInterval(drawPictures, 1000);
 
 function wireForm() {
   const form = /** @type {HTMLFormElement} */ (find("form.join"));
@@ -142,13 +156,18 @@ function show() {
   const rooms = [...live.values()].sort((one, other) => other.viewers - one.viewers || one.id.localeCompare(other.id));
   for (const [id, { root }] of cards) {
     if (!live.has(id)) {
+      watching.unobserve(root);
+      inView.delete(root);
       root.remove();
       cards.delete(id);
     }
   }
   rooms.forEach((room, index) => {
     let made = cards.get(room.id);
-    if (!made) cards.set(room.id, (made = card(room)));
+    if (!made) {
+      cards.set(room.id, (made = card(room)));
+      watching.observe(made.root);
+    }
     made.update(room);
     // Moving an element loses its focus: only what stands elsewhere is moved.
     if (list.children[index] !== made.root) list.insertBefore(made.root, list.children[index] ?? null);
@@ -164,13 +183,16 @@ function card(room) {
   const viewers = h("span");
   const facts = h("span");
   const since = h("span", { class: "since num" });
+  const picture = /** @type {HTMLImageElement} */ (h("img", { class: "picture", alt: `What ${room.id} shows`, loading: "lazy", decoding: "async", hidden: true }));
+  /** When the next picture is due, in milliseconds since the epoch. */
+  let due = 0;
   const root = h(
     "li",
     { class: "room" },
     h(
       "a",
       { class: "card", href: new URL(`watch/${encodeURIComponent(room.id)}`, BASE).href },
-      h("div", { class: "cover" }, cover(room.id), h("span", { class: "badge live" }, "Live"), since),
+      h("div", { class: "cover" }, cover(room.id), picture, h("span", { class: "badge live" }, "Live"), since),
       h(
         "div",
         { class: "text" },
@@ -182,11 +204,35 @@ function card(room) {
   return {
     root,
     since,
+    draw: async (/** @type {number} */ now) => {
+      if (now < due) return;
+      due = Infinity;
+      // Everybody asks for the same address at about the same time: one picture serves all, also from caches.
+      const next = new Image();
+      next.src = new URL(`thumbnails/${encodeURIComponent(room.id)}.jpg?at=${Math.floor(now / PICTURE_MS)}`, BASE).href;
+      try {
+        // Shown once it is whole, so that nothing flickers.
+        await next.decode();
+        picture.src = next.src;
+        picture.hidden = false;
+        due = now + PICTURE_MS;
+      } catch {
+        picture.hidden = true;
+        due = now + NO_PICTURE_MS;
+      }
+    },
     update: (/** @type {import("../lib/api.js").Room} */ now) => {
       setText(viewers, viewersText(now.viewers));
       setText(facts, publicationsOf(now).filter((one) => one.kind === "video").map(publicationText)[0] ?? (publicationsOf(now).length ? "sound only" : ""));
     },
   };
+}
+
+/** Asks for pictures that are due, of rooms that somebody looks at. */
+function drawPictures() {
+  if (document.visibilityState === "hidden") return;
+  const now = Date.now();
+  for (const made of cards.values()) if (inView.has(made.root)) void made.draw(now);
 }
 
 function tick() {

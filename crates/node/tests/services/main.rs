@@ -3,6 +3,7 @@
 mod decisions;
 #[path = "../fake/mod.rs"]
 mod fake;
+mod pictures;
 mod receiver;
 mod reports;
 mod told;

@@ -99,6 +99,7 @@ pub(crate) async fn node(
     let webhook = WebhookConfig {
         allow_private: true,
         when_down,
+        thumbnails: true,
         ..WebhookConfig::new(&url, Secret::new(SECRET))
     };
     let service = build(inver_service::Config {

@@ -8,7 +8,7 @@ use crate::fake::{Node, publish, room, subscribe};
 use crate::receiver::Receiver;
 
 /// A publisher whose media flows, with the stream that the webhook calls `s-1`.
-async fn live(node: &Node) -> SessionId {
+pub(crate) async fn live(node: &Node) -> SessionId {
     let started = node.handle.publish(publish("studio", "any")).await;
     let session = started.expect("the webhook vouches").session;
     node.tell(Event::Connected { session }).await;

@@ -397,6 +397,8 @@ pub struct Service {
     pub when_down: WhenDown,
     /// Whether a webhook is asked about viewers too.
     pub viewers: bool,
+    /// Whether it gets pictures of streams; a webhook does not, GraphQL does, where this is absent.
+    pub thumbnails: Option<bool>,
     /// Time between two reports of a stream.
     pub report_interval: Period,
     /// What happens to a stream when reports have failed too often.
@@ -415,6 +417,7 @@ impl Default for Service {
             deadline: Period::seconds(2),
             when_down: WhenDown::Deny,
             viewers: true,
+            thumbnails: None,
             report_interval: Period::seconds(5),
             at_limit: AtLimit::Keep,
         }

@@ -24,22 +24,28 @@ impl Config {
         };
         let decider = match service.kind {
             ServiceKind::BuiltIn => Decider::BuiltIn,
-            ServiceKind::Webhook => Decider::Webhook(WebhookConfig {
-                secrets: secrets(service.secret.as_deref()),
-                allow_private: service.allow_private,
-                deadline: service.deadline.0,
-                when_down,
-                viewers: service.viewers,
-                ..WebhookConfig::new(url, inver_node::Secret::new(""))
-            }),
+            ServiceKind::Webhook => {
+                let default = WebhookConfig::new(url, inver_node::Secret::new(""));
+                Decider::Webhook(WebhookConfig {
+                    secrets: secrets(service.secret.as_deref()),
+                    allow_private: service.allow_private,
+                    deadline: service.deadline.0,
+                    when_down,
+                    viewers: service.viewers,
+                    thumbnails: service.thumbnails.unwrap_or(default.thumbnails),
+                    ..default
+                })
+            }
             ServiceKind::GraphQl => {
                 let id = service.client_id.as_deref().unwrap_or_default();
                 let secret = service.client_secret.as_ref();
+                let default = GraphQlConfig::new(url, id, wrapped(secret));
                 Decider::GraphQl(GraphQlConfig {
                     allow_private: service.allow_private,
                     deadline: service.deadline.0,
                     when_down,
-                    ..GraphQlConfig::new(url, id, wrapped(secret))
+                    thumbnails: service.thumbnails.unwrap_or(default.thumbnails),
+                    ..default
                 })
             }
         };
