@@ -11,7 +11,7 @@
 // sends and measures a flash with a tone each second, --hear 1 tells the loudest frequency.
 //
 // The event `stats` comes four times a second: every peer connection that any script of the page
-// made, every video and audio element that plays a MediaStream. Commands: {"do":"click","role":..,
+// made, every video and audio element that plays something, every picture of a room. Commands: {"do":"click","role":..,
 // "name":..}, {"do":"unmute"}, {"do":"restart"}, {"do":"end"}, {"do":"screenshot","path":..}, {"do":"text"}.
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';

@@ -65,14 +65,16 @@ export function collect() {
       state.peers.push(this);
     }
   };
-  const property = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, 'srcObject');
-  Object.defineProperty(HTMLMediaElement.prototype, 'srcObject', {
-    ...property,
-    set(stream) {
-      if (stream) state.elements.add(this);
-      property.set.call(this, stream);
-    },
-  });
+  for (const name of ['srcObject', 'src']) {
+    const property = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, name);
+    Object.defineProperty(HTMLMediaElement.prototype, name, {
+      ...property,
+      set(media) {
+        if (media) state.elements.add(this);
+        property.set.call(this, media);
+      },
+    });
+  }
 }
 
 /** What the browser counted, reduced to what tests ask about. */
@@ -132,7 +134,13 @@ export async function measure() {
   }
   const canvas = (globalThis.inverTest.canvas ??= new OffscreenCanvas(64, 36));
   const elements = [...globalThis.inverTest.elements].map((element) => {
-    const seen = { muted: element.muted, paused: element.paused, time: element.currentTime };
+    const seen = {
+      muted: element.muted,
+      paused: element.paused,
+      time: element.currentTime,
+      streams: element.srcObject !== null,
+      decoded: element.getVideoPlaybackQuality?.().totalVideoFrames,
+    };
     if (!(element.videoWidth > 0)) return seen;
     const brush = canvas.getContext('2d', { willReadFrequently: true });
     brush.drawImage(element, 0, 0, canvas.width, canvas.height);
@@ -148,8 +156,15 @@ export async function measure() {
     const spread = Math.sqrt(Math.max(0, squares / count - (sum / count) ** 2));
     return { ...seen, width: element.videoWidth, height: element.videoHeight, spread };
   });
+  const images = [...document.querySelectorAll('img.picture:not([hidden])')].map((image) => {
+    const brush = canvas.getContext('2d', { willReadFrequently: true });
+    brush.drawImage(image, 0, 0, canvas.width, canvas.height);
+    const colour = (share) => [...brush.getImageData(canvas.width * share, 18, 1, 1).data].slice(0, 3);
+    const size = { width: image.naturalWidth, height: image.naturalHeight };
+    return { ...size, alt: image.alt, left: colour(0.25), right: colour(0.75) };
+  });
   const { beats, shown, hear } = globalThis.inverTest;
-  return { peers, elements, beats, shown, heard: hear?.(), at: Date.now() };
+  return { peers, elements, images, beats, shown, heard: hear?.(), at: Date.now() };
 }
 
 /**

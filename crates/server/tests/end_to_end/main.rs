@@ -26,3 +26,4 @@ mod rtmp;
 mod second_stack;
 mod simulcast;
 mod srt;
+mod thumbnails;
