@@ -354,7 +354,7 @@ fn who(grant: &Grant, asked: Option<ParticipantId>) -> Result<ParticipantId, Ref
 /// What kind of room comes to be when somebody publishes through this door.
 fn kind_made_by(door: Door) -> RoomKind {
     match door {
-        Door::Whip | Door::Whep | Door::Rtmp | Door::Srt | Door::Ftl | Door::Udp => {
+        Door::Whip | Door::Whep | Door::Rtmp | Door::Srt | Door::Ftl | Door::Udp | Door::Hls => {
             RoomKind::Broadcast
         }
     }

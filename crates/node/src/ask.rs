@@ -63,6 +63,11 @@ impl Handle {
         Ok(())
     }
 
+    /// Whether no service outside decides over viewers, so that asking again costs nothing.
+    pub fn decides_alone(&self) -> bool {
+        self.0.service.decides_nothing()
+    }
+
     /// The room with this number and the keys that its publisher may prove, for protocols that
     /// know numbers; the service is asked first. `None`: there is no such room.
     ///

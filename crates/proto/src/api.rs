@@ -35,6 +35,8 @@ pub enum Door {
     Ftl,
     /// MPEG transport stream over UDP.
     Udp,
+    /// HLS.
+    Hls,
 }
 
 impl Door {
@@ -47,6 +49,7 @@ impl Door {
             Self::Srt => "srt",
             Self::Ftl => "ftl",
             Self::Udp => "udp",
+            Self::Hls => "hls",
         }
     }
 }

@@ -128,6 +128,7 @@ pub fn application(config: &Config, handle: &Handle) -> anyhow::Result<Applicati
     let doors = Router::new()
         .merge(inver_inputs::whip::router(handle.clone(), context.clone()))
         .merge(inver_outputs::whep::router(handle.clone(), context.clone()))
+        .merge(hls(config, handle, &context)?)
         .merge(thumbnail::router(handle.clone(), context.clone(), pictures))
         .merge(inver_signalling::api::router(handle.clone(), context));
     let app = doors
@@ -139,6 +140,25 @@ pub fn application(config: &Config, handle: &Handle) -> anyhow::Result<Applicati
         metrics: operations.unguarded(),
         ready,
     })
+}
+
+/// The routes of HLS, none where it is off.
+fn hls(
+    config: &Config,
+    handle: &Handle,
+    context: &inver_http::Context,
+) -> anyhow::Result<Router> {
+    let hls = &config.hls;
+    if !hls.enabled {
+        return Ok(Router::new());
+    }
+    let config = inver_outputs::hls::Config {
+        always_on: hls.always_on,
+        segment_duration: hls.segment_duration.0,
+        part_duration: hls.part_duration.0,
+        window: hls.window.0,
+    };
+    inver_outputs::hls::router(handle.clone(), context.clone(), config).context("[hls]")
 }
 
 fn operations(

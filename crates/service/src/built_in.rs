@@ -21,6 +21,10 @@ impl Service for BuiltIn {
         "built-in"
     }
 
+    fn decides_nothing(&self) -> bool {
+        true
+    }
+
     fn split_key(&self, _: &Secret) -> Option<(RoomId, Secret)> {
         None
     }

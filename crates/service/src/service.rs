@@ -23,6 +23,11 @@ pub trait Service: Send + Sync + 'static {
     /// The service's name in logs.
     fn name(&self) -> &'static str;
 
+    /// Whether everything is left to control.
+    fn decides_nothing(&self) -> bool {
+        false
+    }
+
     /// How this service divides `{room}-{key}`; `None` leaves that to control, which knows its
     /// rooms.
     fn split_key(&self, text: &Secret) -> Option<(RoomId, Secret)>;

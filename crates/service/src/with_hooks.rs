@@ -40,6 +40,10 @@ impl Service for WithHooks {
         self.decider.name()
     }
 
+    fn decides_nothing(&self) -> bool {
+        self.decider.decides_nothing()
+    }
+
     fn split_key(&self, text: &Secret) -> Option<(RoomId, Secret)> {
         self.decider.split_key(text)
     }

@@ -314,6 +314,35 @@ impl Loaded {
                 );
             }
         }
+        let seconds = Duration::from_secs;
+        let hls = &config.hls;
+        for (key, period, least, most, range) in [
+            (
+                "segment_duration",
+                hls.segment_duration.0,
+                seconds(1),
+                seconds(10),
+                "1s to 10s",
+            ),
+            (
+                "part_duration",
+                hls.part_duration.0,
+                Duration::from_millis(100),
+                seconds(1),
+                "100ms to 1s",
+            ),
+            (
+                "window",
+                hls.window.0,
+                seconds(10),
+                seconds(600),
+                "10s to 10m",
+            ),
+        ] {
+            if !(least..=most).contains(&period) {
+                wrong("hls", key, format!("must be {range}"));
+            }
+        }
         if !config.is_https() && !config.rtmps_listen().is_empty() {
             let message = "needs tls.certificate, tls.self_signed or acme.domains";
             wrong("rtmp", "tls_listen", message.into());

@@ -30,6 +30,8 @@ pub struct Config {
     pub ftl: Ftl,
     /// Transport streams over UDP.
     pub udp: Udp,
+    /// Segments for players of HLS.
+    pub hls: Hls,
     /// What rooms allow.
     pub rooms: Rooms,
     /// Who administers.
@@ -329,6 +331,34 @@ fn hour() -> Period {
     Period::seconds(3600)
 }
 
+/// `[hls]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hls {
+    /// Whether rooms can be watched over HLS.
+    pub enabled: bool,
+    /// Whether every live room is cut into segments before anybody asks.
+    pub always_on: bool,
+    /// Usual length of a segment, 1 to 10 s; twice as much is the longest.
+    pub segment_duration: Period,
+    /// Length of a part, 100 ms to 1 s.
+    pub part_duration: Period,
+    /// How far back players can go.
+    pub window: Period,
+}
+
+impl Default for Hls {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            always_on: false,
+            segment_duration: Period::seconds(2),
+            part_duration: Period(std::time::Duration::from_millis(200)),
+            window: Period::seconds(30),
+        }
+    }
+}
+
 /// `[rooms]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -573,6 +603,7 @@ pub static SECTIONS: std::sync::LazyLock<Vec<(&'static str, &'static [&'static s
             ("srt", fields::<Srt>()),
             ("ftl", fields::<Ftl>()),
             ("udp", fields::<Udp>()),
+            ("hls", fields::<Hls>()),
             ("rooms", fields::<Rooms>()),
             ("auth", fields::<Auth>()),
             ("service", fields::<Service>()),

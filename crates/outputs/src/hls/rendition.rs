@@ -1,0 +1,379 @@
+//! One track as segments and parts, on the stream's line of time.
+//!
+//! A frame's duration is known when the next one comes, so one frame always waits. Segments have
+//! the same numbers in all renditions of a stream, because all of them are cut at the same times.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use inver_media::container::fmp4::{Run, Sample, Track, Unsupported, fragment, init_segment};
+use inver_media::{Config, Frame, Kind, MediaTime};
+
+/// Cuts that wait for a frame behind them; more mean that the track has stopped.
+const CUTS: usize = 2;
+
+/// Frames of the beginning from which the usual time between frames is told.
+const MEASURED: usize = 12;
+
+/// Encoders tell times in whole milliseconds; a part may be longer by that much at both ends.
+const ROUNDING: Duration = Duration::from_millis(2);
+
+/// Where a track's segments begin anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// Presentation time from which frames belong to the new segment.
+    pub(super) at: MediaTime,
+    /// The number of that segment.
+    pub(super) msn: u64,
+    /// Whether decoders and clocks begin anew.
+    pub(super) discontinuity: bool,
+}
+
+/// A piece of a segment that players can have before the segment is whole.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Part {
+    pub(super) duration: f64,
+    /// Whether it begins with a keyframe.
+    pub(super) independent: bool,
+    pub(super) data: Bytes,
+}
+
+/// A segment, whole or still growing.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Segment {
+    pub(super) msn: u64,
+    /// Presentation time of its first frame.
+    pub(super) start: MediaTime,
+    pub(super) duration: f64,
+    pub(super) parts: Vec<Part>,
+    pub(super) discontinuity: bool,
+    /// Number of the initialisation segment: that of the first segment that needs it.
+    pub(super) map: u64,
+    /// Nothing came for it.
+    pub(super) gap: bool,
+    pub(super) whole: bool,
+}
+
+impl Segment {
+    /// Bytes of all parts.
+    pub(super) fn bytes(&self) -> usize {
+        self.parts.iter().map(|part| part.data.len()).sum()
+    }
+}
+
+/// A track's segments.
+#[derive(Debug)]
+pub(super) struct Rendition {
+    kind: Kind,
+    track: Option<Track>,
+    maps: VecDeque<(u64, Bytes)>,
+    pub(super) segments: VecDeque<Segment>,
+    /// The frame whose end is not known yet.
+    pending: Option<Arc<Frame>>,
+    samples: Vec<Sample>,
+    /// Ticks of the samples.
+    length: i64,
+    sequence: u32,
+    cuts: VecDeque<Cut>,
+    part_length: Duration,
+    part_target: Option<Duration>,
+    /// Usual time between frames.
+    interval: Option<Duration>,
+    /// Whole segments that are kept.
+    keep: usize,
+    /// Discontinuities among the segments that are gone.
+    pub(super) discontinuities: u64,
+    /// Highest bitrate of a segment so far, and the average, in bits per second.
+    peak: f64,
+    total: (f64, f64),
+}
+
+impl Rendition {
+    /// A track of which nothing is known yet, with parts of about `part_length` and `keep` whole
+    /// segments.
+    pub(super) fn new(kind: Kind, part_length: Duration, keep: usize) -> Self {
+        Self {
+            kind,
+            track: None,
+            maps: VecDeque::new(),
+            segments: VecDeque::new(),
+            pending: None,
+            samples: Vec::new(),
+            length: 0,
+            sequence: 0,
+            cuts: VecDeque::new(),
+            part_length,
+            part_target: None,
+            interval: None,
+            keep,
+            discontinuities: 0,
+            peak: 0.0,
+            total: (0.0, 0.0),
+        }
+    }
+
+    /// The track, once its first frame has come.
+    pub(super) fn track(&self) -> Option<&Track> {
+        self.track.as_ref()
+    }
+
+    /// Most that a part lasts; `None` until it is known how far frames are apart.
+    pub(super) fn part_target(&self) -> Option<Duration> {
+        self.part_target
+    }
+
+    /// Peak and average of bits per second so far.
+    pub(super) fn bitrates(&self) -> (f64, f64) {
+        let (bits, seconds) = self.total;
+        let average = if seconds > 0.0 { bits / seconds } else { 0.0 };
+        (self.peak.max(average), average)
+    }
+
+    /// The initialisation segment with that number.
+    pub(super) fn map(&self, number: u64) -> Option<Bytes> {
+        let found = self.maps.iter().find(|(of, _)| *of == number);
+        found.map(|(_, bytes)| bytes.clone())
+    }
+
+    /// Whether the configuration of that frame is another one than that of the frames before.
+    pub(super) fn changes(&self, frame: &Frame) -> bool {
+        let same = |of: &Arc<Config>| Arc::ptr_eq(of, &frame.config) || **of == *frame.config;
+        match (&self.pending, &self.track) {
+            (Some(pending), _) => !same(&pending.config),
+            (None, Some(track)) => !same(&track.config),
+            (None, None) => false,
+        }
+    }
+
+    /// Frames from that time on belong to the next segment. A track from which nothing came since
+    /// the cut before gets a gap.
+    pub(super) fn cut(&mut self, cut: Cut) {
+        while self.cuts.len() >= CUTS
+            && let (Some(from), Some(to)) = (self.cuts.pop_front(), self.cuts.front().copied())
+        {
+            self.finish();
+            self.push_gap(from, to);
+        }
+        self.cuts.push_back(cut);
+    }
+
+    /// Takes the next frame in order of decoding. `true`: playlists have changed.
+    ///
+    /// # Errors
+    ///
+    /// MP4 does not carry it.
+    pub(super) fn push(&mut self, frame: Arc<Frame>) -> Result<bool, Unsupported> {
+        let mut passed = self.cuts_before(&frame);
+        let begins = passed.pop();
+        if begins.is_none() && self.segments.is_empty() {
+            // Its first segment begins at the next cut.
+            return Ok(false);
+        }
+        let mut changed = false;
+        if let Some(cut) = begins {
+            // The frame before ends where this one begins, unless the clock began anew.
+            let end = (!cut.discontinuity && passed.is_empty()).then_some(&*frame);
+            self.settle(end);
+            changed |= self.finish();
+            let nexts = passed.iter().skip(1).copied().chain([cut]);
+            for (from, to) in passed.iter().zip(nexts) {
+                self.push_gap(*from, to);
+            }
+            self.begin(cut, &frame)?;
+        } else {
+            changed |= self.settle(Some(&frame));
+        }
+        self.pending = Some(frame);
+        Ok(changed)
+    }
+
+    /// The cuts that this frame is behind, which no frame before it was.
+    fn cuts_before(&mut self, frame: &Frame) -> Vec<Cut> {
+        let anew = self.cuts.iter().rposition(|cut| cut.discontinuity);
+        let count = self
+            .cuts
+            .iter()
+            .enumerate()
+            .take_while(|(index, cut)| {
+                anew.is_some_and(|anew| *index <= anew) || frame.pts >= cut.at
+            })
+            .count();
+        self.cuts.drain(..count).collect()
+    }
+
+    /// A segment for which nothing came; nothing before the track's first frame.
+    fn push_gap(&mut self, from: Cut, to: Cut) {
+        if self.track.is_none() {
+            return;
+        }
+        self.push_segment(from, true);
+        if let Some(gap) = self.segments.back_mut() {
+            // Where clocks begin anew nobody can say how long it was.
+            let length = if to.discontinuity {
+                self.part_length
+            } else {
+                to.at.since(from.at)
+            };
+            gap.duration = length.as_secs_f64();
+            gap.whole = true;
+        }
+    }
+
+    /// Ends the waiting frame where the next one begins; without a next one it is as long as the
+    /// frame before it. Closes the part that it does not fit into. `true`: a part was closed.
+    fn settle(&mut self, next: Option<&Frame>) -> bool {
+        let (Some(pending), Some(track)) = (self.pending.take(), &self.track) else {
+            return false;
+        };
+        let dts = track.ticks(pending.dts);
+        let usual = self.samples.last().map_or(0, |sample| sample.duration);
+        let duration = next
+            .and_then(|next| u32::try_from(track.ticks(next.dts).saturating_sub(dts)).ok())
+            .unwrap_or(usual);
+        let sample = Sample::of(track, &pending, duration);
+        self.measure(&sample);
+        let mut closed = false;
+        if let Some(target) = self.part_target
+            && !self.samples.is_empty()
+            && self.duration(self.length + i64::from(duration)) > target
+        {
+            closed = self.close_part();
+        }
+        self.length += i64::from(sample.duration);
+        self.samples.push(sample);
+        closed
+    }
+
+    fn duration(&self, ticks: i64) -> Duration {
+        let timescale = self.track.as_ref().map_or(1, |track| track.timescale);
+        let ticks = u64::try_from(ticks).unwrap_or(0);
+        Duration::from_nanos(ticks.saturating_mul(1_000_000_000) / u64::from(timescale.max(1)))
+    }
+
+    /// Finds out how many frames make a part: all parts are to be of the same length, so that
+    /// none is shorter than 85 % of the target that playlists promise.
+    fn measure(&mut self, sample: &Sample) {
+        if self.part_target.is_some() || sample.duration == 0 {
+            return;
+        }
+        let count = self.samples.len() + 1;
+        let length = self.duration(self.length + i64::from(sample.duration));
+        // Where frames are far apart a part is one frame, which is known at once.
+        if count < MEASURED && length < self.part_length {
+            return;
+        }
+        let interval = length / u32::try_from(count).unwrap_or(1).max(1);
+        let fit = self.part_length.as_secs_f64() / interval.as_secs_f64().max(1e-6);
+        let frames = (fit.round() as u32).max(1);
+        self.interval = Some(interval);
+        self.part_target = Some(interval * frames + ROUNDING);
+    }
+
+    /// Makes a part of the samples. `true`: there were some.
+    fn close_part(&mut self) -> bool {
+        let (Some(track), Some(segment)) = (&self.track, self.segments.back_mut()) else {
+            self.samples.clear();
+            self.length = 0;
+            return false;
+        };
+        let Some(first) = self.samples.first() else {
+            return false;
+        };
+        self.sequence = self.sequence.wrapping_add(1).max(1);
+        let run = Run {
+            track: track.id,
+            samples: &self.samples,
+        };
+        let part = Part {
+            duration: self.length as f64 / f64::from(track.timescale.max(1)),
+            independent: first.keyframe,
+            data: fragment(self.sequence, &[run]).into(),
+        };
+        segment.duration += part.duration;
+        segment.parts.push(part);
+        self.samples.clear();
+        self.length = 0;
+        true
+    }
+
+    /// Ends the segment. `true`: there was one.
+    fn finish(&mut self) -> bool {
+        self.settle(None);
+        self.close_part();
+        let Some(segment) = self.segments.back_mut().filter(|segment| !segment.whole) else {
+            return false;
+        };
+        segment.whole = true;
+        if segment.parts.is_empty() {
+            segment.gap = true;
+        }
+        let bits = segment.bytes() as f64 * 8.0;
+        if segment.duration > 0.5 {
+            self.peak = self.peak.max(bits / segment.duration);
+        }
+        self.total.0 += bits;
+        self.total.1 += segment.duration;
+        while self.segments.len() > self.keep {
+            if let Some(gone) = self.segments.pop_front() {
+                self.discontinuities += u64::from(gone.discontinuity);
+            }
+        }
+        let oldest = self.segments.front().map_or(0, |segment| segment.map);
+        self.maps.retain(|(number, _)| *number >= oldest);
+        true
+    }
+
+    fn begin(&mut self, cut: Cut, frame: &Frame) -> Result<(), Unsupported> {
+        let same = self.track.as_ref().is_some_and(|track| {
+            Arc::ptr_eq(&track.config, &frame.config) || *track.config == *frame.config
+        });
+        if !same || self.maps.is_empty() {
+            let track = Track::of(1, frame);
+            let init = init_segment(std::slice::from_ref(&track))?;
+            self.maps.push_back((cut.msn, init.into()));
+            self.track = Some(track);
+            self.part_target = self.part_target.filter(|_| same);
+        }
+        self.push_segment(cut, false);
+        if let Some(segment) = self.segments.back_mut() {
+            segment.start = frame.pts;
+        }
+        Ok(())
+    }
+
+    fn push_segment(&mut self, cut: Cut, gap: bool) {
+        self.segments.push_back(Segment {
+            msn: cut.msn,
+            start: cut.at,
+            duration: 0.0,
+            parts: Vec::new(),
+            discontinuity: cut.discontinuity && !self.segments.is_empty(),
+            map: self.maps.back().map_or(0, |(number, _)| *number),
+            gap,
+            whole: false,
+        });
+    }
+
+    /// Frames per second, as the parts so far have them; `None` while there are none.
+    pub(super) fn frame_rate(&self) -> Option<f64> {
+        let interval = self.interval.filter(|interval| !interval.is_zero())?;
+        Some(1.0 / interval.as_secs_f64())
+    }
+
+    /// Sound or picture.
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The number of the segment that grows, and of the part that comes next in it.
+    pub(super) fn next(&self) -> Option<(u64, usize)> {
+        let last = self.segments.back()?;
+        Some(if last.whole {
+            (last.msn + 1, 0)
+        } else {
+            (last.msn, last.parts.len())
+        })
+    }
+}

@@ -1,0 +1,463 @@
+//! Streams: one task per room reads its frames while somebody asks for its playlists.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use axum::body::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use inver_media::Codec;
+use inver_node::{FrameReader, Handle, Read, Refusal, RefusalKind};
+use inver_proto::RoomId;
+use time::OffsetDateTime;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+
+use super::Config;
+use super::from_frames::{FromFrames, Name};
+use super::playlist::{self, Anchor, Wish};
+
+/// How long a stream goes on after the last request: a player asks every few seconds.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// How long the one who asks first waits to know what there is.
+const OPENING: Duration = Duration::from_secs(5);
+
+/// How long the multivariant playlist waits for the second kind of media.
+const SETTLED: Duration = Duration::from_millis(800);
+
+/// Pause before a room without publisher is looked at again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Segment numbers begin with the seconds since this moment (2026), so that they never go back
+/// when a stream begins again: a segment lasts longer than a second.
+const EPOCH: u64 = 1_767_225_600;
+
+/// Streams at once; each holds its window in memory.
+const MAX_STREAMS: usize = 1000;
+
+/// The streams of all rooms.
+#[derive(Clone)]
+pub(super) struct Streams(Arc<Inner>);
+
+struct Inner {
+    handle: Handle,
+    config: Config,
+    streams: Mutex<HashMap<RoomId, Arc<Stream>>>,
+}
+
+/// One room's stream.
+pub(super) struct Stream {
+    state: Mutex<State>,
+    changed: watch::Sender<u64>,
+}
+
+struct State {
+    core: FromFrames,
+    /// What the clock on the wall said of a frame that had just come, and when that was. It is
+    /// set anew until the first playlist tells it: the stream begins with frames that are older.
+    anchor: Option<(Anchor, Instant)>,
+    told: bool,
+    /// When the first frame came.
+    began: Option<Instant>,
+    asked: Instant,
+    aac_asked: Option<Instant>,
+    /// Why there is nothing.
+    refused: Option<Refusal>,
+    /// Texts as they were sent since the last change.
+    texts: HashMap<(Name, Wish, bool), Bytes>,
+}
+
+impl Streams {
+    pub(super) fn new(handle: Handle, config: Config) -> Self {
+        Self(Arc::new(Inner {
+            handle,
+            config,
+            streams: Mutex::default(),
+        }))
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<RoomId, Arc<Stream>>> {
+        self.0
+            .streams
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The stream of a room, which begins with the first who asks. Follow with the room's rights
+    /// checked.
+    ///
+    /// # Errors
+    ///
+    /// Nobody is live, or too many streams are.
+    pub(super) fn open(&self, room: &RoomId) -> Result<Arc<Stream>, Refusal> {
+        let mut streams = self.lock();
+        if let Some(stream) = streams.get(room) {
+            stream.lock().asked = Instant::now();
+            return Ok(Arc::clone(stream));
+        }
+        let reader = self.0.handle.tap(room, None)?;
+        if streams.len() >= MAX_STREAMS {
+            let detail = format!("{MAX_STREAMS} rooms are served over HLS; no more at once");
+            return Err(Refusal::new(RefusalKind::Unavailable, detail));
+        }
+        let stream = Arc::new(Stream::new(&self.0.config));
+        streams.insert(room.clone(), Arc::clone(&stream));
+        tokio::spawn(run(self.clone(), room.clone(), Arc::clone(&stream), reader));
+        Ok(stream)
+    }
+
+    /// The stream of a room where there is one.
+    pub(super) fn get(&self, room: &RoomId) -> Option<Arc<Stream>> {
+        let stream = self.lock().get(room).cloned()?;
+        stream.lock().asked = Instant::now();
+        Some(stream)
+    }
+
+    /// Keeps streams of all live rooms, for as long as the server runs.
+    pub(super) async fn keep_all(self) {
+        let mut tick = interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            for room in self.0.handle.rooms() {
+                // Rooms that cannot be served say so to those who ask.
+                if room.live && self.lock().len() < MAX_STREAMS {
+                    let _ = self.open(&room.id);
+                }
+            }
+        }
+    }
+}
+
+impl Stream {
+    fn new(config: &Config) -> Self {
+        let seconds = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        Self {
+            state: Mutex::new(State {
+                core: FromFrames::new(config.shape(), seconds.saturating_sub(EPOCH)),
+                anchor: None,
+                told: false,
+                began: None,
+                asked: Instant::now(),
+                aac_asked: None,
+                refused: None,
+                texts: HashMap::new(),
+            }),
+            changed: watch::channel(0).0,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until `look` finds something; `None` at the deadline.
+    async fn wait<T>(
+        &self,
+        deadline: Instant,
+        mut look: impl FnMut(&mut State) -> Option<T>,
+    ) -> Option<T> {
+        let mut changes = self.changed.subscribe();
+        loop {
+            changes.borrow_and_update();
+            if let Some(found) = look(&mut self.lock()) {
+                return Some(found);
+            }
+            match timeout_at(deadline, changes.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return None,
+            }
+        }
+    }
+
+    /// The multivariant playlist, once it is known what there is.
+    ///
+    /// # Errors
+    ///
+    /// Nothing came in time, or what comes cannot be carried.
+    pub(super) async fn multivariant(&self, room: &RoomId) -> Result<String, Refusal> {
+        let deadline = Instant::now() + OPENING;
+        let found = self.wait(deadline, |state| {
+            if let Some(refused) = &state.refused {
+                return Some(Err(refused.clone()));
+            }
+            if let Some(codec) = state.core.unsupported {
+                return Some(Err(not_carried(room, codec)));
+            }
+            let settled = state.began.is_some_and(|began| began.elapsed() >= SETTLED);
+            let both = state.core.renditions.len() > 1;
+            let playable = state
+                .core
+                .renditions
+                .values()
+                .any(|rendition| playlist::last_part(rendition).is_some());
+            let text = playlist::multivariant(&state.core)?;
+            (playable && (settled || both)).then_some(Ok(text))
+        });
+        found.await.unwrap_or_else(|| {
+            let detail = format!(
+                "nothing that can be shown came from {room} in time; its encoder may send \
+                 keyframes too seldom: one every two seconds is usual"
+            );
+            Err(Refusal::new(RefusalKind::Unavailable, detail).retry_after(Duration::from_secs(2)))
+        })
+    }
+
+    /// A rendition's playlist, once it has what is waited for: the segment of that number, or the
+    /// part of it.
+    pub(super) async fn media(
+        &self,
+        name: Name,
+        wish: Wish,
+        until: Option<(u64, Option<usize>)>,
+        gzip: bool,
+        deadline: Instant,
+    ) -> Found {
+        if name == Name::Aac {
+            let mut state = self.lock();
+            if !state.core.is_opus() {
+                return Found::Nothing;
+            }
+            state.aac_asked = Some(Instant::now());
+            if !state.core.makes_aac() {
+                state.core.want_aac(true);
+            }
+        }
+        let found = self.wait(deadline, |state| {
+            let rendition = state.core.renditions.get(&name);
+            if rendition.is_none() && name != Name::Aac {
+                return Some(Found::Nothing);
+            }
+            let last = rendition.and_then(|rendition| rendition.next());
+            if let Some((msn, part)) = until {
+                let Some((next_msn, next_part)) = last else {
+                    return None;
+                };
+                if msn > next_msn + 1 {
+                    return Some(Found::TooFar(next_msn));
+                }
+                // A whole segment is there once the next one grows.
+                let there = match part {
+                    Some(part) => next_msn > msn || (next_msn == msn && next_part > part),
+                    None => next_msn > msn,
+                };
+                if !there {
+                    return None;
+                }
+            }
+            state.text(name, wish, gzip).map(Found::Text)
+        });
+        found.await.unwrap_or(Found::Late)
+    }
+
+    /// An initialisation segment.
+    pub(super) fn map(&self, name: Name, number: u64) -> Option<Bytes> {
+        self.lock().core.renditions.get(&name)?.map(number)
+    }
+
+    /// A whole segment.
+    pub(super) fn segment(&self, name: Name, msn: u64) -> Option<Bytes> {
+        let state = self.lock();
+        let rendition = state.core.renditions.get(&name)?;
+        let mut segments = rendition.segments.iter();
+        let segment = segments.find(|segment| segment.msn == msn && segment.whole)?;
+        let mut bytes = Vec::with_capacity(segment.bytes());
+        for part in &segment.parts {
+            bytes.extend_from_slice(&part.data);
+        }
+        Some(bytes.into())
+    }
+
+    /// A part; one that playlists announce is waited for.
+    pub(super) async fn part(
+        &self,
+        name: Name,
+        msn: u64,
+        part: usize,
+        deadline: Instant,
+    ) -> Option<Bytes> {
+        let found = self.wait(deadline, |state| {
+            let Some(rendition) = state.core.renditions.get(&name) else {
+                return Some(None);
+            };
+            let mut segments = rendition.segments.iter();
+            if let Some(segment) = segments.find(|segment| segment.msn == msn)
+                && let Some(part) = segment.parts.get(part)
+            {
+                return Some(Some(part.data.clone()));
+            }
+            let announced = rendition.next() == Some((msn, part))
+                || rendition
+                    .next()
+                    .is_some_and(|(next, _)| msn == next + 1 && part == 0);
+            (!announced).then_some(None)
+        });
+        found.await.flatten()
+    }
+
+    fn take(&self, read: Read) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let state = &mut *state;
+        let changed = match read {
+            Read::Video { layer, frame } => {
+                let since = state.since(now);
+                state.core.video(layer, frame, since)
+            }
+            Read::Audio(frame) => {
+                let since = state.since(now);
+                state.core.audio(frame, since)
+            }
+            Read::Lost => false,
+            Read::Idle => {
+                state.core.break_off();
+                false
+            }
+        };
+        if !state.told
+            && let Some(at) = state.core.latest()
+        {
+            let wall = OffsetDateTime::now_utc();
+            state.anchor = Some((Anchor { wall, at }, now));
+        }
+        if changed || state.core.unsupported.is_some() {
+            state.texts.clear();
+            self.changed.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn refuse(&self, refusal: Refusal) {
+        self.lock().refused = Some(refusal);
+        self.changed.send_modify(|count| *count += 1);
+    }
+}
+
+impl State {
+    /// Where the present is on the stream's line of time, since its beginning.
+    fn since(&mut self, now: Instant) -> Duration {
+        self.began.get_or_insert(now);
+        self.anchor.map_or(Duration::ZERO, |(anchor, then)| {
+            anchor.at.since(FromFrames::origin()) + now.saturating_duration_since(then)
+        })
+    }
+
+    fn text(&mut self, name: Name, wish: Wish, gzip: bool) -> Option<Bytes> {
+        if let Some(text) = self.texts.get(&(name, wish, gzip)) {
+            return Some(text.clone());
+        }
+        let (anchor, _) = self.anchor?;
+        let text = playlist::media(&self.core, name, anchor, wish)?;
+        self.told = true;
+        let bytes: Bytes = if gzip {
+            compressed(text.as_bytes()).into()
+        } else {
+            text.into()
+        };
+        self.texts.insert((name, wish, gzip), bytes.clone());
+        Some(bytes)
+    }
+}
+
+/// What became of a request for a playlist.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Found {
+    /// The text.
+    Text(Bytes),
+    /// There is no such rendition.
+    Nothing,
+    /// A segment was asked for that is not next; this is.
+    TooFar(u64),
+    /// It did not come in time.
+    Late,
+}
+
+/// Compresses with gzip.
+pub(super) fn compressed(text: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 3), Compression::fast());
+    // Writing to a vector does not fail.
+    let _ = encoder.write_all(text);
+    encoder.finish().unwrap_or_default()
+}
+
+fn not_carried(room: &RoomId, codec: Codec) -> Refusal {
+    let detail = format!(
+        "{room} is published in {codec}, which HLS cannot carry; choose H264 at the publisher \
+         (the publish page prefers it), or watch over WebRTC"
+    );
+    Refusal::new(RefusalKind::Unplayable, detail)
+}
+
+/// Reads a room until nobody asks for its playlists any more.
+async fn run(streams: Streams, room: RoomId, stream: Arc<Stream>, reader: FrameReader) {
+    let mut reader = Some(reader);
+    let mut tick = interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tracing::debug!(%room, "segments begin");
+    loop {
+        let gone = reader.is_none();
+        let read = async {
+            match &mut reader {
+                Some(reader) => reader.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            read = read => match read {
+                Some(read) => stream.take(read),
+                None => {
+                    stream.take(Read::Idle);
+                    reader = None;
+                }
+            },
+            _ = tick.tick() => {
+                if ended(&streams, &room, &stream) {
+                    break;
+                }
+            }
+            () = tokio::time::sleep(AGAIN), if gone => {
+                match streams.0.handle.tap(&room, None) {
+                    Ok(again) => reader = Some(again),
+                    // The publisher may come back while somebody waits for it.
+                    Err(refusal) if refusal.kind == RefusalKind::Conflict => {}
+                    Err(refusal) => stream.refuse(refusal),
+                }
+            }
+        }
+    }
+    tracing::debug!(%room, "segments end: nobody asks for them");
+}
+
+/// Ends what nobody asks for: the stream, or the AAC that was made.
+fn ended(streams: &Streams, room: &RoomId, stream: &Arc<Stream>) -> bool {
+    let mut all = streams.lock();
+    let mut state = stream.lock();
+    if state.asked.elapsed() >= LINGER {
+        all.remove(room);
+        return true;
+    }
+    if state
+        .aac_asked
+        .is_some_and(|asked| asked.elapsed() >= LINGER)
+    {
+        state.aac_asked = None;
+        state.core.want_aac(false);
+        state.texts.clear();
+    }
+    false
+}
+
+/// The time that parts and playlists are waited for.
+pub(super) fn patience(target: u64) -> Instant {
+    // Requests end after seven and a half seconds in any case.
+    Instant::now() + Duration::from_secs(target * 3).min(Duration::from_secs(6))
+}

@@ -1,0 +1,337 @@
+//! Streams on virtual time, held to the rules by the checker; and the checker held to break.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use inver_media::{Config, Frame, MediaTime};
+use time::OffsetDateTime;
+
+use super::check::{Playlist, check};
+use super::from_frames::{FromFrames, Name, Shape};
+use super::playlist::{Anchor, Wish, media, multivariant};
+
+const SHAPE: Shape = Shape {
+    segment: Duration::from_secs(2),
+    part: Duration::from_millis(200),
+    window: Duration::from_secs(30),
+};
+
+/// 640 by 360, constrained baseline.
+const SPS: [u8; 22] = [
+    0x67, 0x42, 0xc0, 0x1e, 0xda, 0x02, 0x80, 0xbf, 0xe5, 0xc0, 0x44, 0x00, 0x00, 0x03, 0x00, 0x04,
+    0x00, 0x00, 0x03, 0x00, 0xf0, 0x3c,
+];
+
+fn picture() -> Arc<Config> {
+    Arc::new(Config::H264 {
+        sps: vec![SPS.to_vec()],
+        pps: vec![vec![0x68, 0xce, 0x38, 0x80]],
+    })
+}
+
+fn aac() -> Arc<Config> {
+    Arc::new(Config::Aac {
+        asc: vec![0x11, 0x90],
+    })
+}
+
+/// A publisher whose frames come in order of their times.
+struct World {
+    stream: FromFrames,
+    picture: Arc<Config>,
+    sound: Arc<Config>,
+    /// Nanoseconds between pictures.
+    interval: i64,
+    /// Pictures between keyframes.
+    keyframes: i64,
+    b_frames: bool,
+    /// Whether times are whole milliseconds, as RTMP has them.
+    rounded: bool,
+    /// Pictures and pieces of sound so far.
+    pictures: i64,
+    sounds: i64,
+    /// Time of the encoder's clock at the first frame.
+    offset: i64,
+    /// Time that had passed when the clock began.
+    began: Duration,
+    seen: Option<Playlist>,
+}
+
+const SOUND: i64 = 21_333_333;
+
+impl World {
+    fn new(rate: f64, keyframes: i64) -> Self {
+        Self {
+            stream: FromFrames::new(SHAPE, 100),
+            picture: picture(),
+            sound: aac(),
+            interval: (1e9 / rate) as i64,
+            keyframes,
+            b_frames: false,
+            rounded: false,
+            pictures: 0,
+            sounds: 0,
+            offset: 50_000_000,
+            began: Duration::ZERO,
+            seen: None,
+        }
+    }
+
+    fn time(&self, nanos: i64) -> MediaTime {
+        let at = self.offset + nanos;
+        MediaTime(if self.rounded {
+            at / 1_000_000 * 1_000_000
+        } else {
+            at
+        })
+    }
+
+    fn since(&self, nanos: i64) -> Duration {
+        self.began + Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
+    }
+
+    /// Gives frames until the encoder's clock has gone on to `until` seconds; checks after each.
+    fn run(&mut self, until: f64, video: bool, audio: bool) {
+        let until = (until * 1e9) as i64;
+        loop {
+            let (picture, sound) = (self.pictures * self.interval, self.sounds * SOUND);
+            if picture.min(sound) >= until {
+                return;
+            }
+            if picture <= sound {
+                self.pictures += 1;
+                if video {
+                    self.give_picture(picture);
+                }
+            } else {
+                self.sounds += 1;
+                if audio {
+                    let frame = self.frame(&self.sound, sound, 0, true);
+                    self.stream.audio(frame, self.since(sound));
+                }
+            }
+            self.look();
+        }
+    }
+
+    fn give_picture(&mut self, at: i64) {
+        let number = self.pictures - 1;
+        let keyframe = number % self.keyframes == 0;
+        // I b b P b b P: what is referred to comes first.
+        let later = match (self.b_frames, number % 3) {
+            (false, _) | (true, 2) => 0,
+            (true, 0) => 2,
+            (true, _) => 0,
+        };
+        let frame = self.frame(&self.picture, at, later, keyframe);
+        self.stream.video(0, frame, self.since(at));
+    }
+
+    fn frame(&self, config: &Arc<Config>, at: i64, later: i64, keyframe: bool) -> Arc<Frame> {
+        Arc::new(Frame {
+            config: Arc::clone(config),
+            pts: self.time(at + later * self.interval),
+            dts: self.time(at),
+            keyframe,
+            data: Arc::from([0, 0, 0, 1, 0x65]),
+        })
+    }
+
+    fn playlist(&self, name: Name) -> Option<String> {
+        let anchor = Anchor {
+            wall: OffsetDateTime::UNIX_EPOCH,
+            at: FromFrames::origin(),
+        };
+        media(&self.stream, name, anchor, Wish::default())
+    }
+
+    fn look(&mut self) {
+        for name in [Name::Video(0), Name::Audio] {
+            let Some(text) = self.playlist(name) else {
+                continue;
+            };
+            let playlist = check(&text).unwrap_or_else(|rule| panic!("{rule}\n{text}"));
+            if name == Name::Video(0) {
+                if let Some(seen) = &self.seen {
+                    let follows = playlist.follows(seen);
+                    follows.unwrap_or_else(|rule| panic!("{rule}\n{text}"));
+                }
+                self.seen = Some(playlist);
+            }
+        }
+    }
+
+    fn marks(&self) -> (usize, usize) {
+        self.seen.as_ref().map_or((0, 0), Playlist::marks)
+    }
+}
+
+#[test]
+fn the_rules_hold_at_all_frame_rates() {
+    for rate in [
+        24.0,
+        25.0,
+        30_000.0 / 1001.0,
+        30.0,
+        50.0,
+        60_000.0 / 1001.0,
+        60.0,
+    ] {
+        for rounded in [false, true] {
+            let mut world = World::new(rate, (rate * 2.0).round() as i64);
+            world.rounded = rounded;
+            world.run(45.0, true, true);
+            let seen = world.seen.expect("a playlist");
+            assert!(seen.whole() >= 14, "{rate}: {}", seen.whole());
+            assert_eq!(seen.marks(), (0, 0), "{rate}");
+        }
+    }
+}
+
+#[test]
+fn b_frames_are_no_discontinuity() {
+    let mut world = World::new(30.0, 60);
+    world.b_frames = true;
+    world.run(20.0, true, true);
+    assert_eq!(world.marks(), (0, 0));
+    let text = multivariant(&world.stream).expect("known");
+    assert!(text.contains("RESOLUTION=640x360"), "{text}");
+    assert!(text.contains("avc1.42c01e,mp4a.40.2"), "{text}");
+}
+
+#[test]
+fn keyframes_far_apart_do_not_make_long_segments() {
+    let mut world = World::new(30.0, 300);
+    world.run(40.0, true, true);
+    assert!(world.seen.as_ref().expect("a playlist").whole() >= 7);
+    assert_eq!(world.marks(), (0, 0));
+}
+
+#[test]
+fn sound_alone_is_cut_by_time() {
+    let mut world = World::new(30.0, 60);
+    world.run(20.0, false, true);
+    assert!(world.playlist(Name::Video(0)).is_none());
+    let sound = check(&world.playlist(Name::Audio).expect("a playlist")).expect("sound");
+    assert!(sound.whole() >= 9);
+}
+
+#[test]
+fn a_picture_that_stops_leaves_a_gap_and_comes_back() {
+    let mut world = World::new(30.0, 60);
+    world.run(10.0, true, true);
+    world.run(27.0, false, true);
+    let gaps = check(&world.playlist(Name::Video(0)).expect("a playlist")).expect("good");
+    let text = world.playlist(Name::Video(0)).expect("a playlist");
+    assert!(gaps.marks().0 >= 1, "what is missing is said to be: {text}");
+    world.run(36.0, true, true);
+    assert!(world.seen.expect("a playlist").whole() >= 8);
+}
+
+#[test]
+fn a_publisher_that_comes_back_goes_on_with_a_discontinuity() {
+    let mut world = World::new(30.0, 60);
+    world.run(10.0, true, true);
+    world.stream.break_off();
+    // Its clock begins anew, six seconds later.
+    world.offset = 7_000_000_000_000;
+    world.began = Duration::from_secs(16);
+    (world.pictures, world.sounds) = (0, 0);
+    world.run(10.0, true, true);
+    assert_eq!(world.marks().1, 1);
+    let sound = check(&world.playlist(Name::Audio).expect("a playlist")).expect("good");
+    assert_eq!(
+        sound.marks().1,
+        1,
+        "all renditions are cut at the same places"
+    );
+}
+
+#[test]
+fn another_picture_size_is_a_discontinuity_with_a_map() {
+    let mut world = World::new(30.0, 60);
+    world.run(9.0, true, true);
+    world.picture = Arc::new(Config::H264 {
+        sps: vec![SPS.to_vec()],
+        pps: vec![vec![0x68, 0xce, 0x3c, 0x80]],
+    });
+    world.run(20.0, true, true);
+    assert_eq!(world.marks().1, 1);
+    let text = world.playlist(Name::Video(0)).expect("a playlist");
+    assert_eq!(text.matches("#EXT-X-MAP").count(), 2, "{text}");
+}
+
+#[test]
+fn opus_is_offered_with_aac_beside_it() {
+    let mut world = World::new(30.0, 60);
+    world.sound = Arc::new(Config::Opus {
+        channels: 2,
+        pre_skip: 312,
+    });
+    world.run(5.0, true, true);
+    let text = multivariant(&world.stream).expect("known");
+    assert!(
+        text.contains("AUDIO=\"opus\"") && text.contains("AUDIO=\"aac\""),
+        "{text}"
+    );
+    assert!(
+        text.contains("URI=\"aac.m3u8\"") && text.contains("URI=\"a.m3u8\""),
+        "{text}"
+    );
+}
+
+#[test]
+fn delta_updates_leave_out_what_is_old() {
+    let mut world = World::new(30.0, 60);
+    let long = Shape {
+        window: Duration::from_secs(90),
+        ..SHAPE
+    };
+    world.stream = FromFrames::new(long, 100);
+    world.run(80.0, true, true);
+    let anchor = Anchor {
+        wall: OffsetDateTime::UNIX_EPOCH,
+        at: FromFrames::origin(),
+    };
+    let text = media(&world.stream, Name::Video(0), anchor, Wish { skip: true });
+    let text = text.expect("a playlist");
+    assert!(text.contains("#EXT-X-SKIP:SKIPPED-SEGMENTS="), "{text}");
+    check(&text).expect("good");
+}
+
+#[test]
+fn the_checker_finds_what_is_wrong() {
+    let mut world = World::new(30.0, 60);
+    world.run(20.0, true, true);
+    let good = world.playlist(Name::Video(0)).expect("a playlist");
+    let playlist = check(&good).expect("good");
+    for (from, to) in [
+        ("#EXTM3U", "#EXTM4U"),
+        ("#EXT-X-VERSION:9", "#EXT-X-VERSION:3"),
+        ("TARGETDURATION:4", "TARGETDURATION:1"),
+        ("HOLD-BACK=12.0", "HOLD-BACK=11.0"),
+        ("PART-HOLD-BACK=0.606", "PART-HOLD-BACK=0.3"),
+        ("CAN-SKIP-UNTIL=24.0", "CAN-SKIP-UNTIL=20.0"),
+        ("PART-TARGET=0.202", "PART-TARGET=0.199"),
+        ("PART-TARGET=0.202", "PART-TARGET=0.250"),
+        ("#EXTINF:2.0", "#EXTINF:2.1"),
+        ("#EXTINF:2.0", "#EXTINF:5.1"),
+        ("#EXT-X-MAP", "#EXT-X-MOP"),
+        (
+            "#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:00:02",
+            "#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:00:03",
+        ),
+    ] {
+        assert!(good.contains(from), "{from}\n{good}");
+        let bad = good.replacen(from, to, 1);
+        assert!(check(&bad).is_err(), "{from} -> {to}");
+    }
+    for (from, to) in [
+        ("MEDIA-SEQUENCE:100", "MEDIA-SEQUENCE:99"),
+        ("DISCONTINUITY-SEQUENCE:0", "DISCONTINUITY-SEQUENCE:1"),
+        ("v0-100.m4s", "v0-105.m4s"),
+    ] {
+        let bad = check(&good.replacen(from, to, 1)).expect("good by itself");
+        assert!(bad.follows(&playlist).is_err(), "{from} -> {to}");
+    }
+}
