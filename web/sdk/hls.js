@@ -475,12 +475,13 @@ function unplayable(error) {
   return error instanceof SignallingError && error.problem?.type === "urn:inver:problem:unplayable";
 }
 
-/** @param {any} data What hls.js tells of an error that it cannot get over. */
+/**
+ * Where what was let in is refused now, its signature has expired: the next look at the playlist tells.
+ * @param {any} data What hls.js tells of an error that it cannot get over.
+ */
 function errorOf(data) {
   const status = data.response?.code;
-  if (status === 404 || status === 410) return new InverError(ErrorCode.NotLive, "the playlist is gone");
-  if (status === 401) return new InverError(ErrorCode.Unauthorized, "watching needs a token");
-  if (status === 403) return new InverError(ErrorCode.Forbidden, "the token does not allow watching");
+  if (status === 404 || status === 409 || status === 410) return new InverError(ErrorCode.NotLive, "the playlist is gone");
   if (/codec|incompatible/i.test(data.details)) return new InverError(ErrorCode.Unprocessable, "this browser plays none of the codecs that are sent");
   return new InverError(ErrorCode.ConnectionLost, data.error?.message ?? data.details);
 }

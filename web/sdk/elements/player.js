@@ -603,6 +603,8 @@ export class InverPlayerElement extends InverElement {
             checked: this.transport === one,
             pick: () => {
               this.transport = one;
+              // The button goes away until the other transport plays.
+              this.#frame.focus();
             },
           });
         }

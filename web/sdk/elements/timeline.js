@@ -5,8 +5,8 @@
  * @module
  */
 
-/** A window that is shorter than this, in seconds, is a buffer and no past. */
-const SHORTEST_S = 30;
+/** A window that is shorter than this, in seconds, is a buffer and no past. Above the 30 s that servers keep by default, give or take a segment. */
+const SHORTEST_S = 35;
 
 /**
  * Seconds as a person reads them.
