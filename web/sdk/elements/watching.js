@@ -13,8 +13,10 @@ import { Transport, isForHls } from "../transport.js";
 
 /** How long WebRTC may look for a way to the server until HLS is tried; on most networks it takes a tenth of this. */
 const FALL_BACK_AFTER_MS = 6_000;
-/** How long HLS may be without anybody live until WebRTC is tried again: whoever comes next may be fit for it. */
+/** How long HLS may be without a picture until WebRTC is tried again: whoever comes next may be fit for it. */
 const RETURN_AFTER_MS = 5_000;
+/** Longest such time: it doubles while neither shows anything, so that what the screen says does not come and go. */
+const RETURN_AT_MOST_MS = 60_000;
 
 /**
  * What both kinds of players tell.
@@ -55,6 +57,8 @@ export class Watching extends Emitter {
   #transport = Transport.WebRtc;
   /** @type {AbortController | undefined} */
   #listening;
+  /** Times that WebRTC was tried again since the last picture. */
+  #returns = 0;
   /** Until another transport is tried. @type {ReturnType<typeof setTimeout> | undefined} */
   #patience;
 
@@ -105,6 +109,7 @@ export class Watching extends Emitter {
   /** Ends watching; nothing is told any more. */
   end() {
     this.#fellBack = undefined;
+    this.#returns = 0;
     this.#drop();
   }
 
@@ -204,16 +209,18 @@ export class Watching extends Emitter {
 
   /** Whoever is live next may be fit for WebRTC again. @param {import("../player.js").PlayerStateValue} state */
   #reconsider(state) {
+    if (state === PlayerState.Playing) this.#returns = 0;
     if (!this.#fellBack || this.#transport !== Transport.Hls) return;
     if (state === PlayerState.Playing) {
       clearTimeout(this.#patience);
       this.#patience = undefined;
     } else if (state === PlayerState.Offline) {
       this.#patience ??= setTimeout(() => {
+        this.#returns += 1;
         this.#drop();
         this.#fellBack = undefined;
         this.begin();
-      }, RETURN_AFTER_MS);
+      }, Math.min(RETURN_AT_MOST_MS, RETURN_AFTER_MS * 2 ** this.#returns));
     }
   }
 }
