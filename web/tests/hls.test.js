@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { spanText, spanWords } from "../sdk/elements/timeline.js";
+import { Timeline, spanText, spanWords } from "../sdk/elements/timeline.js";
 import { ConnectionError, ErrorCode, InverError, SignallingError } from "../sdk/errors.js";
 import { latencyOf, layersOf } from "../sdk/hls.js";
 import { isForHls, isPlaylist, playlistOf, transportOf } from "../sdk/transport.js";
@@ -44,4 +44,49 @@ test("wishes and addresses", () => {
 test("positions as people read and hear them", () => {
   assert.deepEqual([0, 35.4, 65, 3723].map(spanText), ["0:00", "0:35", "1:05", "1:02:03"]);
   assert.deepEqual([1, 60, 65, 121].map(spanWords), ["1 second", "1 minute", "1 minute 5 seconds", "2 minutes 1 second"]);
+});
+
+/** What the timeline uses of an element. */
+class Control extends EventTarget {
+  hidden = true;
+  min = "";
+  max = "";
+  value = "";
+  title = "";
+  setAttribute() {}
+}
+
+test("there is a bar where there is a past, and a way back to live", () => {
+  const bar = new Control();
+  const live = new Control();
+  /** @type {(number | "live")[]} */
+  const asked = [];
+  const act = { seek: (/** @type {number} */ to) => asked.push(to), goLive: () => asked.push("live") };
+  const timeline = new Timeline(/** @type {any} */ (bar), /** @type {any} */ (live), act);
+  const at = (/** @type {number} */ start, /** @type {number} */ position) => ({
+    start,
+    end: 100,
+    position,
+    behind: 100 - position,
+    live: position > 96,
+  });
+  assert.ok(!timeline.show(undefined));
+  assert.ok(!timeline.show(at(68, 99)));
+  assert.deepEqual([bar.hidden, live.hidden], [true, true]);
+  // Behind live in a short window there is no bar, but a way back.
+  assert.ok(!timeline.show(at(68, 80)));
+  assert.deepEqual([bar.hidden, live.hidden], [true, false]);
+  assert.ok(timeline.show(at(10, 65)));
+  assert.deepEqual([bar.hidden, live.hidden, bar.min, bar.max, bar.value], [false, false, "10", "100", "65"]);
+  assert.equal(bar.title, "35 seconds behind live");
+  // While it is dragged it stays where the hand is, and nothing is sought before it lets go.
+  bar.value = "40";
+  bar.dispatchEvent(new Event("input"));
+  timeline.show(at(11, 66));
+  assert.deepEqual([bar.value, bar.title, asked], ["40", "1 minute behind live", []]);
+  bar.dispatchEvent(new Event("change"));
+  live.dispatchEvent(new Event("click"));
+  assert.deepEqual(asked, [40, "live"]);
+  timeline.show(at(11, 99));
+  assert.deepEqual([bar.value, bar.title, live.hidden], ["100", "Live", true]);
 });
