@@ -21,6 +21,8 @@ const PLAYLIST_TIMEOUT_MS = 12_000;
 /** Without progress for this long nobody is live; a segment that comes late is not this late. */
 const STALLED_AFTER_MS = 6_000;
 const SAMPLE_MS = 1_000;
+/** Samples over which the bitrate is taken: segments come at once, and what comes is to look even. */
+const RATE_SAMPLES = 8;
 /** Played media that is kept, in seconds: winding back within it asks the server for nothing. */
 const BACK_BUFFER_S = 60;
 /** Nearer to the live edge than this is live: a position is never exactly there. */
@@ -35,7 +37,7 @@ const UNLISTED_MS = 5_000;
  * @property {number} at Milliseconds since the epoch.
  * @property {{ protocol: "hls" }} transport
  * @property {{ codec?: string, width?: number, height?: number, framesPerSecond: number, framesDecoded: number, framesDropped: number }} video
- * @property {number} bitrate Bits per second of the level that plays.
+ * @property {number} bitrate Bits per second that came during the last seconds.
  * @property {number} bytesReceived
  * @property {number} bufferMs Media that is loaded and not played yet.
  * @property {number} [latencyMs] From capture, or else from the playlist's end, to the screen.
@@ -87,6 +89,8 @@ export class HlsPlayer extends Emitter {
   #everPlayed = false;
   #hasSound = false;
   #bytes = 0;
+  /** Bytes that had come at the latest samples. @type {{ at: number, bytes: number }[]} */
+  #came = [];
 
   /**
    * @param {string | URL} url Address of the playlist.
@@ -370,6 +374,10 @@ export class HlsPlayer extends Emitter {
   #sample(at, decoded, lately, dropped) {
     const video = this.#video;
     const level = this.#hls?.levels?.[this.#hls.currentLevel];
+    const first = this.#came[0] ?? { at, bytes: this.#bytes };
+    this.#came.push({ at, bytes: this.#bytes });
+    if (this.#came.length > RATE_SAMPLES) this.#came.shift();
+    const bitrate = at > first.at ? ((this.#bytes - first.bytes) * 8000) / (at - first.at) : 0;
     const { buffered, currentTime } = video;
     const end = buffered.length > 0 ? buffered.end(buffered.length - 1) : currentTime;
     this.#stats = {
@@ -383,7 +391,7 @@ export class HlsPlayer extends Emitter {
         framesDecoded: decoded,
         framesDropped: dropped,
       },
-      bitrate: level?.bitrate ?? 0,
+      bitrate: Math.round(bitrate),
       bytesReceived: this.#bytes,
       bufferMs: Math.max(0, (end - currentTime) * 1000),
       ...this.#latency(at),

@@ -154,7 +154,7 @@ function rowsOfHls({ video, ...stats }, player) {
     ["State", player?.state],
     ["Picture", video.width ? `${video.width} × ${video.height} at ${Math.round(video.framesPerSecond)} fps` : undefined],
     ["Video", video.codec],
-    ["Level", stats.bitrate ? formatBitrate(stats.bitrate) : undefined],
+    ["Bitrate", stats.bitrate ? formatBitrate(stats.bitrate) : undefined],
     [stats.measured ? "Delay since capture" : "Delay behind the playlist", formatMs(stats.latencyMs)],
     ["Buffer", formatMs(stats.bufferMs)],
     ["Frames", `${video.framesDecoded} decoded, ${video.framesDropped} dropped`],
