@@ -12,7 +12,7 @@
 //
 // The event `stats` comes four times a second: every peer connection that any script of the page
 // made, every video and audio element that plays something, every picture of a room. Commands: {"do":"click","role":..,
-// "name":..}, {"do":"unmute"}, {"do":"restart"}, {"do":"end"}, {"do":"screenshot","path":..}, {"do":"text"}.
+// "name":..}, {"do":"hover"} over the player, {"do":"unmute"}, {"do":"restart"}, {"do":"end"}, {"do":"screenshot","path":..}, {"do":"text"}.
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -106,6 +106,9 @@ await obey(
   {
     click: async ({ role, name }) => {
       await page.getByRole(role, { name: new RegExp(name, 'i') }).first().click();
+    },
+    hover: async () => {
+      await page.locator('inver-player').first().hover();
     },
     unmute: async () => {
       await page.evaluate(() => {

@@ -384,7 +384,7 @@ fn a_service_and_hooks_come_to_what_their_keys_say() {
     let config = Given::file(
         "[service]\nkind = 'webhook'\nurl = 'http://10.0.0.1/a?token=horse'\n\
          allow_private = true\ndeadline = '500ms'\nwhen_down = 'allow'\nviewers = false\n\
-         report_interval = '10s'\nat_limit = 'end'\n[hooks]\nurls = ['https://a.example', \
+         thumbnails = true\nreport_interval = '10s'\nat_limit = 'end'\n[hooks]\nurls = ['https://a.example', \
          'https://b.example']",
     )
     .environment("INVER_SERVICE__SECRET", &format!("{ONE},{TWO}"))
@@ -397,7 +397,7 @@ fn a_service_and_hooks_come_to_what_their_keys_say() {
     assert_eq!(webhook.url.reveal(), "http://10.0.0.1/a?token=horse");
     let secrets: Vec<&str> = webhook.secrets.iter().map(|s| s.reveal()).collect();
     assert_eq!(secrets, [ONE, TWO]);
-    assert!(webhook.allow_private && !webhook.viewers);
+    assert!(webhook.allow_private && !webhook.viewers && webhook.thumbnails);
     assert_eq!(webhook.deadline, Duration::from_millis(500));
     assert_eq!(webhook.when_down, inver_service::WhenDown::Allow);
     let hooks: Vec<&str> = services

@@ -163,8 +163,14 @@ export async function measure() {
     const size = { width: image.naturalWidth, height: image.naturalHeight };
     return { ...size, alt: image.alt, left: colour(0.25), right: colour(0.75) };
   });
+  const players = [...document.querySelectorAll('inver-player')].map((player) => ({
+    state: player.state,
+    transport: player.activeTransport,
+    latency: player.stats?.latencyMs,
+    measured: player.stats?.measured,
+  }));
   const { beats, shown, hear } = globalThis.inverTest;
-  return { peers, elements, images, beats, shown, heard: hear?.(), at: Date.now() };
+  return { peers, elements, images, players, beats, shown, heard: hear?.(), at: Date.now() };
 }
 
 /**

@@ -3,13 +3,14 @@
  *
  * Owns: what stands around the player. Never speaks WHEP; `<inver-player>` does.
  *
- * Query: `controls`, `muted`, `autoplay`, `stats`, `embed`, each 0 or 1; fragment: `token`.
+ * Query: `controls`, `muted`, `autoplay`, `stats`, `embed`, each 0 or 1; `transport`, as the element has it; fragment: `token`.
  * @module
  */
 
 import { InverPlayerElement } from "../../sdk/v1/elements.js";
 import { PlayerEvent, PlayerState } from "../../sdk/v1/player.js";
 import { isRoomId, roomIdProblem } from "../../sdk/v1/room.js";
+import { transportOf } from "../../sdk/v1/transport.js";
 import { BASE, api, publicationsOf, roomPath, tabStore, takeFromFragment } from "../lib/api.js";
 import { copyText, find, h, setPageState, setText, snippet, toast } from "../lib/dom.js";
 import { clockText, flagOf, publicationText, roomOfPath, secondsSince, viewersText } from "../lib/format.js";
@@ -50,6 +51,7 @@ function begin() {
   const given = takeFromFragment("token");
   if (given) tabStore.set(tokenName, given);
   player.token = tabStore.get(tokenName);
+  player.transport = transportOf(query.get("transport"));
   player.toggleAttribute("wait", true);
   player.toggleAttribute("controls", flagOf(query, "controls", true));
   player.toggleAttribute("muted", flagOf(query, "muted", true));

@@ -91,6 +91,16 @@ export function formatMs(value) {
   return value === undefined ? "–" : `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
 }
 
+/**
+ * A delay as a viewer reads it.
+ * @param {number} milliseconds
+ */
+export function formatDelay(milliseconds) {
+  if (milliseconds < 1000) return `${Math.max(1, Math.round(milliseconds))} ms`;
+  const seconds = milliseconds / 1000;
+  return `${seconds < 60 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+}
+
 /** @param {number} share 0 to 1. */
 export function formatShare(share) {
   return `${(share * 100).toFixed(share > 0 && share < 0.1 ? 2 : 1)} %`;

@@ -1,25 +1,34 @@
 /**
  * `<inver-player>`: watches a room.
  *
- * Owns: the picture, its controls and overlays. Never speaks WHEP; `WhepPlayer` does.
+ * Owns: the picture and its controls. Never chooses how media comes (`watching.js` does) nor speaks a protocol.
  *
- * Attributes: `room` (with `server`) or `src`, `token`, `autoplay`, `muted`, `controls`, `wait`, `stats`.
- * Events: those of `PlayerEvent`, dispatched on the element with the same detail.
- * Keys: space or k plays and pauses, m mutes, f fullscreen, p picture in picture, i figures, up and down volume.
+ * Attributes: `room` (with `server`) or `src`, `transport` (`auto`, `webrtc`, `hls`), `token`, `autoplay`, `muted`,
+ * `controls`, `wait`, `stats`.
+ * Events: those of `PlayerEvent`, dispatched on the element with the same detail, and `transportChanged` with the new one.
+ * Keys: space or k plays and pauses, m mutes, f fullscreen, p picture in picture, i figures, up and down volume; with HLS
+ * left and right wind, l goes live.
  * @module
  */
 
-import { ErrorCode, InverError } from "../errors.js";
+import { HlsPlayer } from "../hls.js";
 import { layerName } from "../layers.js";
-import { PlayerEvent, PlayerState, WhepPlayer } from "../player.js";
-import { InverElement, words } from "./base.js";
-import { find, formatBitrate, formatMs, iconMarkup, setIcon } from "./dom.js";
+import { PlayerEvent, PlayerState } from "../player.js";
+import { TRANSPORT_NAMES, Transport, isPlaylist, playlistOf, transportOf } from "../transport.js";
+import { InverElement } from "./base.js";
+import { find, formatBitrate, formatDelay, iconMarkup, setIcon } from "./dom.js";
+import { PlayerMenu } from "./player-menu.js";
+import { Screen } from "./screen.js";
 import { StatsPanel } from "./stats-panel.js";
 import { common, player as playerSheet, wavesMarkup } from "./style.js";
+import { Timeline, spanText } from "./timeline.js";
+import { Watching } from "./watching.js";
 
 /** Controls go away after this long without a movement. */
 const QUIET_AFTER_MS = 2_600;
 const VOLUME_KEY = "inver.volume";
+/** How far a key winds, in seconds. */
+const WIND_S = 10;
 
 const TEMPLATE = `
 <div class="frame" tabindex="0" role="group" aria-label="Live video">
@@ -27,15 +36,16 @@ const TEMPLATE = `
   <div class="screen">${wavesMarkup}<div class="spinner" hidden></div><h2></h2><p></p><button class="pill again" type="button" hidden></button></div>
   <button class="pill chip" type="button" aria-label="Tap for sound (unmute)" hidden>${iconMarkup("muted")}Tap for sound</button>
   <div class="bar">
+    <input class="timeline" type="range" step="0.5" aria-label="Position" hidden>
     <button class="icon play" type="button"></button>
     <div class="volume"><button class="icon mute" type="button"></button><input type="range" min="0" max="1" step="0.05" aria-label="Volume"></div>
-    <span class="badge"></span><span class="latency" hidden></span><span class="gap"></span>
+    <span class="badge"></span><button class="golive" type="button" hidden>Go live</button><span class="latency" hidden></span><span class="gap"></span>
     <button class="icon quality" type="button" aria-haspopup="menu" aria-expanded="false" hidden>${iconMarkup("quality")}<span class="chosen"></span></button>
     <button class="icon figures" type="button" aria-pressed="false"></button>
     <button class="icon pip" type="button" hidden></button>
     <button class="icon full" type="button" hidden></button>
   </div>
-  <div class="menu" role="menu" aria-label="Quality" hidden></div>
+  <div class="menu" role="menu" aria-label="Quality and transport" hidden></div>
   <section class="stats" aria-label="Stats for nerds" hidden></section>
   <div class="sr" role="status" aria-live="polite"></div>
 </div>`;
@@ -52,14 +62,8 @@ const BADGES = Object.freeze({
 
 /** The element's class; `elements.js` defines it as `inver-player`. */
 export class InverPlayerElement extends InverElement {
-  static observedAttributes = ["src", "room", "server", "token", "muted", "controls", "stats"];
+  static observedAttributes = ["src", "room", "server", "token", "transport", "muted", "controls", "stats"];
 
-  /** @type {WhepPlayer | undefined} */
-  #player;
-  /** @type {AbortController | undefined} */
-  #listening;
-  /** @type {InverError | undefined} */
-  #error;
   #paused = false;
   #askedForSound = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -69,6 +73,10 @@ export class InverPlayerElement extends InverElement {
   #video;
   #parts;
   #panel;
+  #screen;
+  #menu;
+  #timeline;
+  #watching;
 
   constructor() {
     super();
@@ -79,33 +87,40 @@ export class InverPlayerElement extends InverElement {
     this.#frame = find(root, ".frame");
     this.#video = /** @type {HTMLVideoElement} */ (find(root, "video"));
     this.#parts = {
-      screen: find(root, ".screen"),
-      spinner: find(root, ".spinner"),
-      title: find(root, ".screen h2"),
-      detail: find(root, ".screen p"),
       again: /** @type {HTMLButtonElement} */ (find(root, ".again")),
       chip: find(root, ".chip"),
       bar: find(root, ".bar"),
       play: find(root, ".play"),
       mute: find(root, ".mute"),
-      volume: /** @type {HTMLInputElement} */ (find(root, "input")),
+      volume: /** @type {HTMLInputElement} */ (find(root, ".volume input")),
       badge: find(root, ".badge"),
       latency: find(root, ".latency"),
-      quality: find(root, ".quality"),
-      chosen: find(root, ".chosen"),
       figures: find(root, ".figures"),
       pip: find(root, ".pip"),
       full: find(root, ".full"),
-      menu: find(root, ".menu"),
-      status: find(root, ".sr"),
     };
+    this.#screen = new Screen(find(root, ".screen"), find(root, ".sr"));
+    this.#menu = new PlayerMenu(root, find(root, ".quality"), find(root, ".menu"));
+    const timeline = /** @type {HTMLInputElement} */ (find(root, ".timeline"));
+    this.#timeline = new Timeline(timeline, /** @type {HTMLButtonElement} */ (find(root, ".golive")), {
+      seek: (position) => this.#wind((player) => player.seek(position)),
+      goLive: () => this.goLive(),
+    });
+    this.#watching = new Watching(this.#video, {
+      playlist: () => this.#playlist(),
+      endpoint: () => (isPlaylist(this.src) ? undefined : this.endpoint("whep")),
+      token: () => this.token,
+      wait: () => this.hasAttribute("wait"),
+      wish: () => this.transport,
+    });
+    this.#listen();
     this.#panel = new StatsPanel(find(root, ".stats"), () => this.toggleStats(false));
     this.#wire();
   }
 
   /** State of the player, `idle` before it is started. */
   get state() {
-    return this.#player?.state ?? (this.#error ? PlayerState.Error : PlayerState.Idle);
+    return this.#player?.state ?? (this.error ? PlayerState.Error : PlayerState.Idle);
   }
 
   /** The last sample of figures. */
@@ -123,14 +138,32 @@ export class InverPlayerElement extends InverElement {
     return this.#player?.layers ?? [];
   }
 
-  /** The WHEP player of now. */
+  get #player() {
+    return this.#watching.player;
+  }
+
+  /** The player of now: a `WhepPlayer`, or an `HlsPlayer` where media comes over HLS. */
   get player() {
     return this.#player;
   }
 
+  /** `auto`, `webrtc` or `hls`: what was asked for. */
+  get transport() {
+    return transportOf(this.getAttribute("transport"));
+  }
+
+  set transport(value) {
+    this.setAttribute("transport", value);
+  }
+
+  /** `webrtc` or `hls`: how media comes now. */
+  get activeTransport() {
+    return this.#watching.transport;
+  }
+
   /** What went wrong, in state `error`. */
   get error() {
-    return this.#error;
+    return this.#watching.error;
   }
 
   /** The video element, for what this one has no word for. */
@@ -185,16 +218,17 @@ export class InverPlayerElement extends InverElement {
     if (name === "muted") this.#video.muted = after !== null;
     else if (name === "stats") this.toggleStats(after !== null);
     else if (name === "controls") this.#show();
+    else if (name === "transport" && transportOf(before) === transportOf(after)) return;
     else if (this.#player) {
       this.stop();
       this.play();
     }
   }
 
-  /** Starts watching, or goes on after a pause; what was missed is not shown again. */
+  /** Starts watching, or goes on after a pause; over WebRTC what was missed is not shown again. */
   play() {
     this.#paused = false;
-    if (!this.#player) this.#connect();
+    if (!this.#player) this.#watching.begin();
     void this.#playVideo();
     this.#show();
   }
@@ -208,17 +242,30 @@ export class InverPlayerElement extends InverElement {
 
   /** Ends the session. */
   stop() {
-    this.#listening?.abort();
-    this.#listening = undefined;
-    const player = this.#player;
-    this.#player = undefined;
-    this.#error = undefined;
+    const previous = this.#player?.state;
+    this.#watching.end();
     this.#video.srcObject = null;
-    if (player) {
-      void player.close();
-      this.announce(PlayerEvent.StateChanged, { state: PlayerState.Idle, previous: player.state });
-    }
+    if (previous) this.announce(PlayerEvent.StateChanged, { state: PlayerState.Idle, previous });
     this.#show();
+  }
+
+  /** Goes to where live is, after winding back. */
+  goLive() {
+    this.#wind((player) => player.goLive());
+    this.play();
+  }
+
+  /** Address of the playlist; `undefined` where only a WHEP endpoint is known. */
+  #playlist() {
+    if (this.src) return isPlaylist(this.src) ? this.src : undefined;
+    return this.room ? playlistOf(this.room, new URL(this.server, document.baseURI).href) : undefined;
+  }
+
+  /** @param {(player: HlsPlayer) => void} act */
+  #wind(act) {
+    if (!(this.#player instanceof HlsPlayer)) return;
+    act(this.#player);
+    this.#showTime();
   }
 
   /**
@@ -229,7 +276,7 @@ export class InverPlayerElement extends InverElement {
     try {
       await this.#player?.selectLayer(layer);
     } catch (cause) {
-      this.#say(cause instanceof Error ? cause.message : String(cause));
+      this.#screen.say(cause instanceof Error ? cause.message : String(cause));
     }
     this.#showMenu();
   }
@@ -246,7 +293,7 @@ export class InverPlayerElement extends InverElement {
       if (document.pictureInPictureElement === this.#video) await document.exitPictureInPicture();
       else await this.#video.requestPictureInPicture();
     } catch {
-      this.#say("Picture in picture is not available now.");
+      this.#screen.say("Picture in picture is not available now.");
     }
   }
 
@@ -257,80 +304,51 @@ export class InverPlayerElement extends InverElement {
       // Phones from Apple know fullscreen of the video element alone.
       else /** @type {any} */ (this.#video).webkitEnterFullscreen?.();
     } catch {
-      this.#say("Fullscreen is not available here.");
+      this.#screen.say("Fullscreen is not available here.");
     }
   }
 
-  #connect() {
-    this.#error = undefined;
-    /** @type {WhepPlayer} */
-    let player;
-    try {
-      player = new WhepPlayer(this.endpoint("whep"), { token: () => this.token, wait: this.hasAttribute("wait") });
-    } catch (cause) {
-      this.#error = cause instanceof InverError ? cause : new InverError(ErrorCode.BadRequest, String(cause));
-      this.announce(PlayerEvent.Failed, this.#error);
-      return;
-    }
-    this.#player = player;
-    const listening = new AbortController();
-    this.#listening = listening;
-    const { signal } = listening;
-    player.on(
-      PlayerEvent.StreamChanged,
-      (stream) => {
-        this.#video.srcObject = stream;
-        void this.#playVideo();
-        this.announce(PlayerEvent.StreamChanged, stream);
-      },
-      { signal },
-    );
-    player.on(
-      PlayerEvent.StateChanged,
-      (detail) => {
-        if (detail.state === PlayerState.Playing) void this.#playVideo();
-        this.#show();
-        this.announce(PlayerEvent.StateChanged, detail);
-      },
-      { signal },
-    );
-    player.on(PlayerEvent.Retrying, () => this.#show(), { signal });
-    player.on(
-      PlayerEvent.StatsUpdated,
-      (stats) => {
-        this.#showFigures(stats);
-        this.announce(PlayerEvent.StatsUpdated, stats);
-      },
-      { signal },
-    );
-    player.on(
-      PlayerEvent.LayersChanged,
-      (layers) => {
-        this.#showMenu();
-        this.announce(PlayerEvent.LayersChanged, layers);
-      },
-      { signal },
-    );
-    player.on(PlayerEvent.ViewersChanged, (count) => this.announce(PlayerEvent.ViewersChanged, count), { signal });
-    player.on(PlayerEvent.MessageReceived, (message) => this.announce(PlayerEvent.MessageReceived, message), { signal });
-    player.on(PlayerEvent.Retrying, (detail) => this.announce(PlayerEvent.Retrying, detail), { signal });
-    player.on(
-      PlayerEvent.Failed,
-      (error) => {
-        this.#error = error;
-        this.#show();
-        this.announce(PlayerEvent.Failed, error);
-      },
-      { signal },
-    );
-    player.start().catch(() => {
-      // The state and the Failed event have told it.
+  /** Hands on what the player tells. */
+  #listen() {
+    const watching = this.#watching;
+    watching.on(PlayerEvent.StreamChanged, (stream) => {
+      this.#video.srcObject = stream;
+      void this.#playVideo();
+      this.announce(PlayerEvent.StreamChanged, stream);
+    });
+    watching.on(PlayerEvent.StateChanged, (detail) => {
+      if (detail.state === PlayerState.Playing) void this.#playVideo();
+      this.#show();
+      this.announce(PlayerEvent.StateChanged, detail);
+    });
+    watching.on(PlayerEvent.StatsUpdated, (stats) => {
+      this.#showFigures(stats);
+      this.announce(PlayerEvent.StatsUpdated, stats);
+    });
+    watching.on(PlayerEvent.LayersChanged, (layers) => {
+      this.#showMenu();
+      this.announce(PlayerEvent.LayersChanged, layers);
+    });
+    watching.on(PlayerEvent.Retrying, (detail) => {
+      this.#show();
+      this.announce(PlayerEvent.Retrying, detail);
+    });
+    watching.on(PlayerEvent.Failed, (error) => {
+      this.#show();
+      this.announce(PlayerEvent.Failed, error);
+    });
+    watching.on(PlayerEvent.ViewersChanged, (count) => this.announce(PlayerEvent.ViewersChanged, count));
+    watching.on(PlayerEvent.MessageReceived, (message) => this.announce(PlayerEvent.MessageReceived, message));
+    watching.on("transportChanged", (transport) => {
+      this.#video.srcObject = null;
+      this.#show();
+      this.announce("transportChanged", transport);
     });
   }
 
   async #playVideo() {
     const video = this.#video;
-    if (this.#paused || !video.srcObject) return;
+    if (this.#paused || !(video.srcObject || video.currentSrc)) return;
     try {
       await video.play();
     } catch (cause) {
@@ -345,7 +363,7 @@ export class InverPlayerElement extends InverElement {
   }
 
   #wire() {
-    const { play, mute, volume, chip, figures, pip, full, quality, menu, again } = this.#parts;
+    const { play, mute, volume, chip, figures, pip, full, again } = this.#parts;
     const video = this.#video;
     const frame = this.#frame;
     play.addEventListener("click", () => this.#togglePlay());
@@ -373,6 +391,8 @@ export class InverPlayerElement extends InverElement {
       // As above.
     }
     video.addEventListener("volumechange", () => this.#show());
+    // What HLS loads plays once there is enough of it; sound may have to wait for a tap.
+    video.addEventListener("loadeddata", () => void this.#playVideo());
     for (const name of ["play", "pause", "enterpictureinpicture", "leavepictureinpicture"]) {
       video.addEventListener(name, () => {
         // The window of picture in picture has its own pause button.
@@ -386,15 +406,10 @@ export class InverPlayerElement extends InverElement {
     full.addEventListener("click", () => void this.toggleFullscreen());
     document.addEventListener("fullscreenchange", () => this.#show());
     again.addEventListener("click", () => {
-      if (this.#error) this.stop();
+      if (this.error) this.stop();
       else this.#player?.retryNow();
       this.play();
       frame.focus();
-    });
-    quality.addEventListener("click", () => this.#openMenu(Boolean(menu.hidden)));
-    menu.addEventListener("keydown", (event) => this.#menuKey(event));
-    menu.addEventListener("focusout", (event) => {
-      if (event.relatedTarget !== quality && !menu.contains(/** @type {Node | null} */ (event.relatedTarget))) this.#openMenu(false);
     });
     frame.addEventListener("keydown", (event) => this.handleKey(event));
     for (const name of ["pointermove", "pointerdown", "keydown", "focusin"]) frame.addEventListener(name, () => this.#stir());
@@ -440,6 +455,17 @@ export class InverPlayerElement extends InverElement {
         if (onControl) return false;
         this.volume += event.key === "ArrowUp" ? 0.1 : -0.1;
         break;
+      case "ArrowLeft":
+      case "ArrowRight": {
+        if (onControl || !(this.#player instanceof HlsPlayer)) return false;
+        const step = event.key === "ArrowLeft" ? -WIND_S : WIND_S;
+        this.#wind((player) => player.seek(this.#video.currentTime + step));
+        break;
+      }
+      case "l":
+        if (!(this.#player instanceof HlsPlayer)) return false;
+        this.goLive();
+        break;
       case "Escape":
         if (!this.#panel.shown) return false;
         this.toggleStats(false);
@@ -457,21 +483,20 @@ export class InverPlayerElement extends InverElement {
     this.#frame.classList.remove("quiet");
     this.#quiet = setTimeout(() => {
       const focused = this.#root.activeElement;
-      const busy = !this.#parts.menu.hidden || (focused !== null && focused !== this.#frame && focused.matches(":focus-visible"));
+      const busy = this.#menu.isOpen || (focused !== null && focused !== this.#frame && focused.matches(":focus-visible"));
       if (this.state === PlayerState.Playing && !this.#paused && !busy) this.#frame.classList.add("quiet");
     }, after);
   }
 
   #show() {
-    const { screen, bar, play, mute, volume, badge, chip, pip, full } = this.#parts;
+    const { bar, play, mute, volume, chip, pip, full } = this.#parts;
     const video = this.#video;
     const state = this.state;
     const controls = this.hasAttribute("controls");
     this.#frame.classList.toggle("withControls", controls);
     bar.hidden = !controls;
     const playing = state === PlayerState.Playing;
-    badge.textContent = playing && this.#paused ? "PAUSED" : BADGES[state];
-    badge.dataset.state = playing && this.#paused ? "paused" : state;
+    this.#showBadge();
     if (this.#player && !this.#paused) setIcon(play, "pause", "Pause (space)");
     else setIcon(play, "play", "Play (space)");
     if (video.muted || video.volume === 0) setIcon(mute, "muted", "Unmute (m)");
@@ -483,145 +508,108 @@ export class InverPlayerElement extends InverElement {
     full.hidden = !document.fullscreenEnabled && !("webkitEnterFullscreen" in video);
     if (document.fullscreenElement === this) setIcon(full, "shrink", "Leave fullscreen (f)");
     else setIcon(full, "fullscreen", "Fullscreen (f)");
-    const sound = /** @type {MediaStream | null} */ (video.srcObject)?.getAudioTracks().some((track) => !track.muted) ?? false;
+    const stream = /** @type {MediaStream | null} */ (video.srcObject);
+    const sound = this.#player instanceof HlsPlayer ? this.#player.hasSound : (stream?.getAudioTracks().some((track) => !track.muted) ?? false);
     chip.hidden = !(playing && sound && video.muted && !this.#askedForSound && !this.#paused);
-    this.#showScreen(state);
-    screen.hidden = playing && !this.#paused;
+    this.#screen.show({
+      state,
+      room: this.room,
+      paused: this.#paused,
+      windable: this.#player instanceof HlsPlayer,
+      everPlayed: this.#player?.everPlayed ?? false,
+      obstacle: this.#watching.obstacle,
+      error: this.error,
+    });
     this.#showMenu();
+    this.#showTime();
     if (!playing || this.#paused) {
       this.#parts.latency.hidden = true;
       this.#frame.classList.remove("quiet");
     } else if (this.#quiet === undefined) this.#stir();
   }
 
-  /** @param {import("../player.js").PlayerStateValue} state */
-  #showScreen(state) {
-    const { screen, title, detail, again, spinner } = this.#parts;
-    const set = (/** @type {string} */ head, /** @type {string} */ text, /** @type {string} */ button) => {
-      if (title.textContent !== head) {
-        title.textContent = head;
-        if (head) this.#say(`${head} ${text}`.trim());
-      }
-      detail.textContent = text;
-      again.textContent = button;
-      again.hidden = button === "";
-    };
-    const stillThere = this.#player?.everPlayed && state === PlayerState.Reconnecting;
-    screen.classList.toggle("over", Boolean(stillThere) || (state === PlayerState.Playing && this.#paused));
-    spinner.hidden = state !== PlayerState.Connecting && state !== PlayerState.Reconnecting;
-    switch (state) {
-      case PlayerState.Idle:
-      case PlayerState.Closed:
-        set("", "", "Play");
-        break;
-      case PlayerState.Connecting:
-        set("Connecting…", "", "");
-        break;
-      case PlayerState.Reconnecting:
-        set("Connecting again…", "", "");
-        break;
-      case PlayerState.Offline:
-        if (this.#player?.obstacle) set("This cannot be shown", this.#player.obstacle, "");
-        else set(this.room ? `${this.room} is offline` : "Nobody is live right now", "The picture starts by itself when somebody goes live.", "");
-        break;
-      case PlayerState.Error: {
-        const said = this.#error ? words(this.#error, "whep") : { title: "That did not work", detail: "" };
-        set(said.title, said.detail, "Try again");
-        break;
-      }
-      default:
-        if (this.#paused) set("Paused", "", "Back to live");
-        else if (title.textContent) {
-          set("", "", "");
-          this.#say("Playing");
-        }
-    }
+  /** Where in the past this is. */
+  #showTime() {
+    const player = this.#player;
+    const playing = player instanceof HlsPlayer && player.state === PlayerState.Playing;
+    const window = playing ? player.window : undefined;
+    this.#frame.classList.toggle("withTimeline", this.#timeline.show(window));
+    if (!window || window.live || this.#paused) return;
+    this.#parts.badge.textContent = `−${spanText(window.behind)}`;
+    this.#parts.badge.dataset.state = "paused";
   }
 
-  /** @param {import("../stats.js").PlayerStats} stats */
+  /** @param {import("../stats.js").PlayerStats | import("../hls.js").HlsStats} stats */
   #showFigures(stats) {
     const { latency, chip } = this.#parts;
-    if (this.state === PlayerState.Playing && !this.#paused && stats.latencyMs !== undefined) {
+    const overHls = "measured" in stats;
+    if (this.state === PlayerState.Playing && !this.#paused) {
       latency.hidden = false;
-      latency.textContent = `≈ ${formatMs(Math.max(1, Math.round(stats.latencyMs)))}`;
-      latency.title = "Estimated delay from the server to this screen: half a round trip, jitter buffer and decoding";
+      const delay = stats.latencyMs === undefined ? "" : ` ${overHls && stats.measured ? "" : "≈ "}${formatDelay(stats.latencyMs)}`;
+      latency.textContent = TRANSPORT_NAMES[this.activeTransport] + delay;
+      latency.title = !overHls
+        ? "WebRTC; estimated delay from the server to this screen: half a round trip, jitter buffer and decoding"
+        : stats.measured
+          ? "HLS; delay from when the server got the picture to this screen"
+          : "HLS; delay from the end of the playlist to this screen";
+      const { fellBack } = this.#watching;
+      if (fellBack) latency.title += `. WebRTC cannot be used: ${fellBack.message}`;
     }
+    this.#showBadge();
+    this.#showTime();
     if (chip.hidden && this.#video.muted && !this.#askedForSound) this.#show();
     this.#panel.record(stats);
     if (this.#panel.shown) this.#panel.update(stats, this.#player);
   }
 
+  #showBadge() {
+    const { badge } = this.#parts;
+    const state = this.state;
+    const paused = state === PlayerState.Playing && this.#paused;
+    badge.textContent = paused ? "PAUSED" : BADGES[state];
+    badge.dataset.state = paused ? "paused" : state;
+  }
+
   #showMenu() {
-    const { quality, chosen, menu } = this.#parts;
     const player = this.#player;
-    const layers = player?.layers ?? [];
-    quality.hidden = layers.length < 2 || !player?.canSelectLayer || this.state !== PlayerState.Playing;
-    const picked = player?.selectedLayer;
-    const pickedId = picked && "id" in picked ? picked.id : "";
-    const current = layers.find((layer) => layer.id === pickedId);
-    chosen.textContent = current ? layerName(current) : "Auto";
-    const name = `Quality: ${chosen.textContent}`;
-    quality.setAttribute("aria-label", name);
-    quality.title = name;
-    if (quality.hidden) this.#openMenu(false);
-    const items = [undefined, ...layers];
-    // Before the first figures all layers look paused.
-    const known = layers.some((layer) => layer.active);
-    // Buttons are kept while the choice is the same, so that the focus stays.
-    if (menu.childElementCount !== items.length) {
-      menu.replaceChildren(
-        ...items.map(() => {
-          const item = document.createElement("button");
-          item.type = "button";
-          item.setAttribute("role", "menuitemradio");
-          item.tabIndex = -1;
-          item.innerHTML = `${iconMarkup("check")}<span></span><small></small>`;
-          item.addEventListener("click", () => {
-            const index = [...menu.children].indexOf(item);
-            this.#openMenu(false);
-            quality.focus();
-            void this.selectLayer(this.#player?.layers[index - 1]);
+    /** @type {import("./player-menu.js").Item[]} */
+    const items = [];
+    let chosen = "";
+    if (player && this.state === PlayerState.Playing) {
+      const layers = player.canSelectLayer ? player.layers : [];
+      if (layers.length > 1) {
+        const picked = player.selectedLayer;
+        const pickedId = picked && "id" in picked ? picked.id : "";
+        const current = layers.find((layer) => layer.id === pickedId);
+        chosen = current ? layerName(current) : "Auto";
+        // Before the first figures all layers look paused.
+        const known = layers.some((layer) => layer.active);
+        for (const layer of [undefined, ...layers]) {
+          items.push({
+            group: "Quality",
+            label: layer ? layerName(layer) : "Auto",
+            note: layer?.bitrate ? formatBitrate(layer.bitrate) : layer && known && !layer.active ? "paused" : "",
+            checked: (layer?.id ?? "") === pickedId,
+            pick: () => void this.selectLayer(layer),
           });
-          return item;
-        }),
-      );
+        }
+      }
+      if (this.#playlist() && !isPlaylist(this.src)) {
+        for (const one of Object.values(Transport)) {
+          items.push({
+            group: "Transport",
+            label: TRANSPORT_NAMES[one],
+            note: { auto: TRANSPORT_NAMES[this.activeTransport], webrtc: "least delay", hls: "winds back" }[one],
+            checked: this.transport === one,
+            pick: () => {
+              this.transport = one;
+              // The button goes away until the other transport plays.
+              this.#frame.focus();
+            },
+          });
+        }
+      }
     }
-    items.forEach((layer, index) => {
-      const item = menu.children[index];
-      if (!item) return;
-      item.setAttribute("aria-checked", String((layer?.id ?? "") === pickedId));
-      find(item, "span").textContent = layer ? layerName(layer) : "Auto";
-      find(item, "small").textContent = layer?.bitrate ? formatBitrate(layer.bitrate) : layer && known ? "paused" : "";
-    });
-  }
-
-  /** @param {boolean} open */
-  #openMenu(open) {
-    const { quality, menu } = this.#parts;
-    if (Boolean(menu.hidden) === !open) return;
-    menu.hidden = !open;
-    quality.setAttribute("aria-expanded", String(open));
-    if (open) /** @type {HTMLElement | null} */ (menu.querySelector("[aria-checked=true]") ?? menu.firstElementChild)?.focus();
-  }
-
-  /** @param {KeyboardEvent} event */
-  #menuKey(event) {
-    const items = /** @type {HTMLElement[]} */ ([...this.#parts.menu.children]);
-    const at = items.indexOf(/** @type {HTMLElement} */ (this.#root.activeElement));
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step) items[(at + step + items.length) % items.length]?.focus();
-    else if (event.key === "Home") items[0]?.focus();
-    else if (event.key === "End") items.at(-1)?.focus();
-    else if (event.key === "Escape") {
-      this.#openMenu(false);
-      this.#parts.quality.focus();
-    } else return;
-    event.preventDefault();
-    event.stopPropagation();
-  }
-
-  /** @param {string} text */
-  #say(text) {
-    this.#parts.status.textContent = text;
+    this.#menu.show(items, chosen);
   }
 }

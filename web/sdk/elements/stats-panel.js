@@ -16,7 +16,7 @@ export class StatsPanel {
   #canvas;
   /** @type {{ bitrate: number, buffer: number }[]} */
   #history = [];
-  /** @type {import("../stats.js").PlayerStats | undefined} */
+  /** @type {import("../stats.js").PlayerStats | import("../hls.js").HlsStats | undefined} */
   #last;
 
   /**
@@ -48,42 +48,21 @@ export class StatsPanel {
 
   /**
    * Keeps a sample for the curves, whether the panel is shown or not.
-   * @param {import("../stats.js").PlayerStats} stats
+   * @param {import("../stats.js").PlayerStats | import("../hls.js").HlsStats} stats
    */
   record(stats) {
     this.#last = stats;
-    this.#history.push({ bitrate: stats.bitrate, buffer: stats.video?.bufferMs ?? stats.audio?.bufferMs ?? 0 });
+    const buffer = "measured" in stats ? stats.bufferMs : (stats.video?.bufferMs ?? stats.audio?.bufferMs ?? 0);
+    this.#history.push({ bitrate: stats.bitrate, buffer });
     if (this.#history.length > KEPT) this.#history.shift();
   }
 
   /**
-   * @param {import("../stats.js").PlayerStats} stats
-   * @param {import("../player.js").WhepPlayer | undefined} player
+   * @param {import("../stats.js").PlayerStats | import("../hls.js").HlsStats} stats
+   * @param {{ state: string, viewers: number | undefined } | undefined} player
    */
   update(stats, player) {
-    const { video, audio, transport } = stats;
-    /** @type {[string, string | undefined][]} */
-    const rows = [
-      ["State", player?.state],
-      ["Picture", video?.width ? `${video.width} × ${video.height} at ${Math.round(video.framesPerSecond)} fps` : undefined],
-      ["Video", video?.codec && `${video.codec}, ${formatBitrate(video.bitrate)}${video.decoder ? `, ${video.decoder}` : ""}`],
-      ["Sound", audio?.codec && `${audio.codec}, ${formatBitrate(audio.bitrate)}`],
-      ["Delay, estimated", formatMs(stats.latencyMs)],
-      ["Round trip", formatMs(transport.roundTripMs)],
-      ["Jitter buffer", `${formatMs(video?.bufferMs)} video, ${formatMs(audio?.bufferMs)} sound`],
-      ["Jitter", `${formatMs(video?.jitterMs)} video, ${formatMs(audio?.jitterMs)} sound`],
-      ["Decoding", formatMs(video?.decodeMs)],
-      ["Loss", `${formatShare(video?.loss ?? 0)} video, ${formatShare(audio?.loss ?? 0)} sound`],
-      ["Sound made up", audio && formatShare(audio.concealed)],
-      ["Frames", video && `${video.framesDecoded} decoded, ${video.framesDropped} dropped`],
-      ["Freezes", video && String(video.freezes)],
-      ["Keyframes", video && `${video.keyframes}, ${video.keyframeRequests} asked for`],
-      ["Retransmissions", video && `${video.nacks} asked for`],
-      ["Received", `${(stats.bytesReceived / 1e6).toFixed(1)} MB`],
-      ["Transport", transport.protocol && `${transport.protocol.toUpperCase()} ${transport.localType ?? ""}`],
-      ["Server", transport.remoteAddress],
-      ["Viewers", player?.viewers === undefined ? undefined : String(player.viewers)],
-    ];
+    const rows = "measured" in stats ? rowsOfHls(stats, player) : rowsOfWebRtc(stats, player);
     const shown = rows.filter(([, value]) => value);
     while (this.#list.childElementCount > shown.length * 2) this.#list.lastElementChild?.remove();
     while (this.#list.childElementCount < shown.length * 2) {
@@ -134,4 +113,52 @@ export class StatsPanel {
     context.textAlign = place === 0 ? "left" : "right";
     context.fillText(`max ${name(most)}`, place === 0 ? 8 : width - 8, 20);
   }
+}
+
+/**
+ * @param {import("../stats.js").PlayerStats} stats
+ * @param {{ state: string, viewers: number | undefined } | undefined} player
+ * @returns {[string, string | undefined][]}
+ */
+function rowsOfWebRtc({ video, audio, transport, ...stats }, player) {
+  return [
+    ["State", player?.state],
+    ["Picture", video?.width ? `${video.width} × ${video.height} at ${Math.round(video.framesPerSecond)} fps` : undefined],
+    ["Video", video?.codec && `${video.codec}, ${formatBitrate(video.bitrate)}${video.decoder ? `, ${video.decoder}` : ""}`],
+    ["Sound", audio?.codec && `${audio.codec}, ${formatBitrate(audio.bitrate)}`],
+    ["Delay, estimated", formatMs(stats.latencyMs)],
+    ["Round trip", formatMs(transport.roundTripMs)],
+    ["Jitter buffer", `${formatMs(video?.bufferMs)} video, ${formatMs(audio?.bufferMs)} sound`],
+    ["Jitter", `${formatMs(video?.jitterMs)} video, ${formatMs(audio?.jitterMs)} sound`],
+    ["Decoding", formatMs(video?.decodeMs)],
+    ["Loss", `${formatShare(video?.loss ?? 0)} video, ${formatShare(audio?.loss ?? 0)} sound`],
+    ["Sound made up", audio && formatShare(audio.concealed)],
+    ["Frames", video && `${video.framesDecoded} decoded, ${video.framesDropped} dropped`],
+    ["Freezes", video && String(video.freezes)],
+    ["Keyframes", video && `${video.keyframes}, ${video.keyframeRequests} asked for`],
+    ["Retransmissions", video && `${video.nacks} asked for`],
+    ["Received", `${(stats.bytesReceived / 1e6).toFixed(1)} MB`],
+    ["Transport", transport.protocol && `${transport.protocol.toUpperCase()} ${transport.localType ?? ""}`],
+    ["Server", transport.remoteAddress],
+    ["Viewers", player?.viewers === undefined ? undefined : String(player.viewers)],
+  ];
+}
+
+/**
+ * @param {import("../hls.js").HlsStats} stats
+ * @param {{ state: string } | undefined} player
+ * @returns {[string, string | undefined][]}
+ */
+function rowsOfHls({ video, ...stats }, player) {
+  return [
+    ["State", player?.state],
+    ["Picture", video.width ? `${video.width} × ${video.height} at ${Math.round(video.framesPerSecond)} fps` : undefined],
+    ["Video", video.codec],
+    ["Bitrate", stats.bitrate ? formatBitrate(stats.bitrate) : undefined],
+    [stats.measured ? "Delay since capture" : "Delay behind the playlist", formatMs(stats.latencyMs)],
+    ["Buffer", formatMs(stats.bufferMs)],
+    ["Frames", `${video.framesDecoded} decoded, ${video.framesDropped} dropped`],
+    ["Received", `${(stats.bytesReceived / 1e6).toFixed(1)} MB`],
+    ["Transport", "HLS"],
+  ];
 }

@@ -90,6 +90,13 @@ export const player = sheet(`
 input[type="range"] {
   appearance: none; -webkit-appearance: none; width: 84px; height: 24px; margin: 0 8px 0 0; background: none; cursor: pointer;
 }
+.bar { flex-wrap: wrap; }
+input.timeline { flex: 1 0 calc(100% - 8px); width: calc(100% - 8px); margin: 0 4px; height: 28px; accent-color: var(--accent); touch-action: none; }
+button.golive {
+  display: inline-flex; align-items: center; height: 28px; padding: 0 10px; margin-left: 6px; border-radius: 6px; white-space: nowrap;
+  font-size: 12px; font-weight: 700; background: #d4313d; color: #fff;
+}
+button.golive:hover { background: #e2414d; }
 input[type="range"]::-webkit-slider-runnable-track { height: 4px; border-radius: 2px; background: rgb(255 255 255 / .35); }
 input[type="range"]::-moz-range-track { height: 4px; border-radius: 2px; background: rgb(255 255 255 / .35); }
 input[type="range"]::-webkit-slider-thumb { -webkit-appearance: none; width: 14px; height: 14px; margin-top: -5px; border-radius: 50%; background: #fff; }
@@ -97,6 +104,7 @@ input[type="range"]::-moz-range-thumb { width: 14px; height: 14px; border: 0; bo
 .latency { margin-left: 6px; font-variant-numeric: tabular-nums; font-size: 12px; color: #d6e6e7; white-space: nowrap; }
 .chip { position: absolute; left: 50%; bottom: 68px; transform: translateX(-50%); white-space: nowrap; }
 .chip svg { width: 20px; height: 20px; }
+.frame.withTimeline .chip { bottom: 104px; }
 .frame:not(.withControls) .chip { bottom: 16px; }
 .chosen { font-size: 12px; font-weight: 700; }
 button.icon.quality { width: auto; min-width: 40px; padding: 0 8px; display: inline-flex; gap: 5px; align-items: center; justify-content: center; }
@@ -104,6 +112,8 @@ button.icon.quality { width: auto; min-width: 40px; padding: 0 8px; display: inl
   position: absolute; right: 10px; bottom: 56px; min-width: 190px; max-height: calc(100% - 72px); overflow: auto; padding: 6px;
   border-radius: 12px; background: rgb(9 29 36 / .97); box-shadow: 0 10px 40px rgb(0 0 0 / .5), inset 0 0 0 1px rgb(255 255 255 / .1);
 }
+.menu h3 { margin: 0; padding: 8px 12px 4px; font-size: 11px; font-weight: 700; letter-spacing: .05em; text-transform: uppercase; color: #9db8bc; }
+.menu [role="group"] + [role="group"] { margin-top: 4px; border-top: 1px solid rgb(255 255 255 / .1); }
 .menu button { display: flex; align-items: center; gap: 10px; width: 100%; min-height: 40px; padding: 0 12px 0 8px; border-radius: 8px; text-align: left; }
 .menu button:hover, .menu button:focus-visible { background: rgb(255 255 255 / .1); outline-offset: -2px; }
 .menu svg { width: 18px; height: 18px; flex: none; visibility: hidden; color: var(--accent); }
@@ -123,13 +133,14 @@ button.icon.quality { width: auto; min-width: 40px; padding: 0 8px; display: inl
 .stats dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .stats canvas { display: block; width: 100%; height: 44px; margin: 4px 0 8px; border-radius: 6px; background: rgb(255 255 255 / .05); }
 @container (max-width: 480px) {
-  input[type="range"] { display: none; }
+  .volume input { display: none; }
   .latency { display: none; }
   .bar { gap: 0; padding-inline: 4px; }
+  .golive:not([hidden]) ~ .figures { display: none; }
   .stats { font-size: 11px; }
 }
-@container (min-width: 360px) and (max-width: 480px) { .latency { display: inline; } }
-@media (hover: none) { input[type="range"] { display: none; } }
+@container (min-width: 360px) and (max-width: 480px) { .golive[hidden] ~ .latency { display: inline; } }
+@media (hover: none) { .volume input { display: none; } input.timeline { height: 44px; } }
 `);
 
 export const publisher = sheet(`

@@ -271,6 +271,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_code_of_others_comes_with_its_licence() {
+        let script = get("/sdk/v1/vendor/hls.min.mjs", &[]).await;
+        assert_eq!(script.status(), StatusCode::OK);
+        // Browsers run modules of this type only.
+        let kind = header_of(&script, &header::CONTENT_TYPE);
+        assert!(kind.contains("/javascript"), "{kind}");
+        let licence = get("/sdk/v1/vendor/hls.LICENSE.txt", &[]).await;
+        assert_eq!(licence.status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
     async fn people_get_a_page_where_nothing_is() {
         for path in ["/nothing", "/watch/no%20room"] {
             let response = get(path, &[(header::ACCEPT, "text/html,*/*;q=0.8")]).await;

@@ -27,3 +27,4 @@ mod second_stack;
 mod simulcast;
 mod srt;
 mod thumbnails;
+mod watch_page;

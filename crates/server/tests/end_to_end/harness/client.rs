@@ -66,7 +66,12 @@ impl Client {
 
     /// Chromium with a page of the product.
     pub(crate) fn page(url: &str) -> Self {
-        Self::script("browser.mjs", &["page", "--url", url])
+        Self::page_with(url, &[])
+    }
+
+    /// The same with options of the client.
+    pub(crate) fn page_with(url: &str, options: &[&str]) -> Self {
+        Self::script("browser.mjs", &[&["page", "--url", url], options].concat())
     }
 
     /// libdatachannel, sending `file` or comparing what arrives with it.
