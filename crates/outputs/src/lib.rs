@@ -1,6 +1,8 @@
 //! Outputs: each turns publications into one outside protocol.
 
+mod bridge;
 mod frames;
+pub mod push;
 pub mod rtmp;
 pub mod srt;
 pub mod thumbnail;

@@ -35,6 +35,8 @@ pub enum Door {
     Ftl,
     /// MPEG transport stream over UDP.
     Udp,
+    /// A stream that the server itself pulls from elsewhere.
+    Pull,
 }
 
 impl Door {
@@ -47,6 +49,7 @@ impl Door {
             Self::Srt => "srt",
             Self::Ftl => "ftl",
             Self::Udp => "udp",
+            Self::Pull => "pull",
         }
     }
 }

@@ -79,6 +79,7 @@ pub fn node_config(config: &Config) -> anyhow::Result<inver_node::Config> {
         service: inver_service::build(config.services()).context("[service] and [hooks]")?,
         reports: config.reports(),
         farewell: config.server.drain_timeout.0 / FAREWELL_SHARE,
+        restream: config.restream(),
     })
 }
 
