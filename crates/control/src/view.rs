@@ -134,6 +134,13 @@ impl Control {
         self.rooms.get(room).map_or(0, |state| state.subscribers)
     }
 
+    /// Whether viewers of a room are let in now: somebody publishes, or may come back.
+    pub fn takes_viewers(&self, room: &RoomId) -> bool {
+        let stage = self.rooms.get(room).and_then(|state| state.stage);
+        let source = stage.and_then(|stage| self.sources.get(&stage));
+        source.is_some_and(|source| source.session.is_some() || source.grace_until.is_some())
+    }
+
     /// Encrypts a secret for the store; it opens again at the same place only. Places with `//`
     /// are nobody else's.
     pub fn seal(&mut self, place: &str, secret: &Secret) -> Vec<u8> {

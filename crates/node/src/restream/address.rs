@@ -6,6 +6,9 @@ use inver_protocols::{rtmp, srt};
 /// Longest address that is read.
 const MAX_ADDRESS: usize = 2048;
 
+/// Longest text of the other end that is shown.
+const MAX_SAID: usize = 300;
+
 /// Kinds of files that can be pulled.
 const FILES: [&str; 2] = ["ts", "flv"];
 
@@ -96,7 +99,7 @@ impl Address {
         let secrets: Vec<&str> = match self {
             Self::Rtmp(target) => {
                 let address = &target.address;
-                vec![&address.name, address.stream(), &address.app]
+                vec![&address.name, address.stream()]
             }
             Self::Srt(target) => {
                 let config = &target.config;
@@ -105,15 +108,12 @@ impl Address {
             }
             Self::File(_) => Vec::new(),
         };
-        let mut text: String = text.chars().filter(|c| !c.is_control()).take(300).collect();
-        // The application of RTMP is no secret, but its query may be one.
-        for secret in secrets {
-            let app = matches!(self, Self::Rtmp(target) if target.address.app == secret);
-            if !secret.is_empty() && !(app && !secret.contains('?')) {
-                text = text.replace(secret, "***");
-            }
+        let mut text: String = text.chars().filter(|c| !c.is_control()).collect();
+        for secret in secrets.into_iter().filter(|secret| !secret.is_empty()) {
+            text = text.replace(secret, "***");
         }
-        text
+        // Only now, or a part of a secret might be left at the end.
+        text.chars().take(MAX_SAID).collect()
     }
 
     /// The name under which a pull publishes, made from where it comes from.

@@ -53,7 +53,8 @@ impl Handle {
     /// watch. Whoever waits in the room for its publisher is seen there.
     pub(crate) async fn bring(&self, wish: &SubscribeRequest) {
         let room = &wish.room;
-        if !self.comes_on_demand(room) || self.is_published(room) {
+        let is_there = || self.0.look(|control| control.takes_viewers(room));
+        if !self.comes_on_demand(room) || is_there() {
             return;
         }
         let may = wish.vouched.is_some()
@@ -67,7 +68,7 @@ impl Handle {
         let mut events = self.events(Some(room), None);
         self.want(room);
         let coming = async {
-            while !self.is_published(room) {
+            while !is_there() {
                 if let Ok(None) = timeout(LOOK, events.next()).await {
                     return;
                 }
