@@ -86,14 +86,24 @@ impl Vault {
         id: &KeyId,
         key: &Secret,
     ) -> Vec<u8> {
+        self.seal_text(entropy, &context(room, id), key)
+    }
+
+    /// Encrypts a text for the store; bound to where it is kept.
+    pub(crate) fn seal_text(
+        &self,
+        entropy: &mut dyn Entropy,
+        place: &str,
+        key: &Secret,
+    ) -> Vec<u8> {
         let mut sealed = vec![0; NONCE_LEN];
         entropy.fill(&mut sealed);
         let nonce = Nonce::try_assume_unique_for_key(&sealed).expect("the length is a nonce's");
         let mut text = Zeroizing::new(key.reveal().as_bytes().to_vec());
         let tag = self
             .sealing
-            .seal_in_place_separate_tag(nonce, Aad::from(context(room, id)), &mut text)
-            .expect("a stream key is far shorter than AES-GCM's limit");
+            .seal_in_place_separate_tag(nonce, Aad::from(place), &mut text)
+            .expect("a secret is far shorter than AES-GCM's limit");
         sealed.extend_from_slice(&text);
         sealed.extend_from_slice(tag.as_ref());
         sealed
@@ -107,17 +117,20 @@ impl Vault {
                 "the stored stream key does not open with this server's secret; rotate the key",
             )
         };
-        let (nonce, text) = sealed.split_at_checked(NONCE_LEN).ok_or_else(fault)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| fault())?;
+        self.open_text(&context(room, id), sealed).ok_or_else(fault)
+    }
+
+    /// Decrypts a text of [`Self::seal_text`]; `None` where the store was changed, the text was
+    /// kept elsewhere or the secret is another one.
+    pub(crate) fn open_text(&self, place: &str, sealed: &[u8]) -> Option<Secret> {
+        let (nonce, text) = sealed.split_at_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut text = Zeroizing::new(text.to_vec());
-        let aad = Aad::from(context(room, id));
         let key = self
             .sealing
-            .open_in_place(nonce, aad, &mut text)
-            .map_err(|_| fault())?;
-        std::str::from_utf8(key)
-            .map(Secret::new)
-            .map_err(|_| fault())
+            .open_in_place(nonce, Aad::from(place), &mut text)
+            .ok()?;
+        std::str::from_utf8(key).map(Secret::new).ok()
     }
 }
 

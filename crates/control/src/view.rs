@@ -6,7 +6,7 @@ use inver_proto::{
 };
 
 use crate::state::{ParticipantState, RoomState, SessionState, Source};
-use crate::{Control, Refusal, rooms::no_room};
+use crate::{Control, Refusal, Secret, rooms::no_room};
 
 /// What the data plane measured of one session.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -127,6 +127,29 @@ impl Control {
     /// The source that a session feeds or gets.
     pub fn source_of(&self, session: SessionId) -> Option<SourceId> {
         self.sessions.get(&session).map(|session| session.source)
+    }
+
+    /// How many watch a room or wait in it for its publisher.
+    pub fn wanted_by(&self, room: &RoomId) -> usize {
+        self.rooms.get(room).map_or(0, |state| state.subscribers)
+    }
+
+    /// Whether viewers of a room are let in now: somebody publishes, or may come back.
+    pub fn takes_viewers(&self, room: &RoomId) -> bool {
+        let stage = self.rooms.get(room).and_then(|state| state.stage);
+        let source = stage.and_then(|stage| self.sources.get(&stage));
+        source.is_some_and(|source| source.session.is_some() || source.grace_until.is_some())
+    }
+
+    /// Encrypts a secret for the store; it opens again at the same place only. Places with `//`
+    /// are nobody else's.
+    pub fn seal(&mut self, place: &str, secret: &Secret) -> Vec<u8> {
+        self.vault.seal_text(&mut *self.entropy, place, secret)
+    }
+
+    /// Decrypts what [`Self::seal`] gave; `None` where the store or the server's secret changed.
+    pub fn unseal(&self, place: &str, sealed: &[u8]) -> Option<Secret> {
+        self.vault.open_text(place, sealed)
     }
 
     /// What a participant of a room publishes or is about to publish again; without a participant

@@ -79,11 +79,12 @@ impl Handle {
         self.room(&id)
     }
 
-    /// Ends a room's sessions and forgets its configuration and keys.
+    /// Ends a room's sessions and forgets its configuration, keys, pushes and pulls.
     pub async fn close_room(&self, room: &RoomId) -> Result<(), Refusal> {
-        let room = room.clone();
-        self.change(move |control, _| Ok((control.plan_close_room(&room)?, ())))
-            .await
+        let closed = room.clone();
+        self.change(move |control, _| Ok((control.plan_close_room(&closed)?, ())))
+            .await?;
+        self.forget_restreams_of(room).await
     }
 
     /// Ends all sessions of a participant.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::restream::RestreamPolicy;
 use inver_control::{Policy, Secret};
 use inver_proto::IceServer;
 use inver_service::{BuiltIn, ReportPolicy, Service};
@@ -33,6 +34,8 @@ pub struct Config {
     /// How long the service is told the rest at the end. Longer lets a slow one hear that all
     /// streams are over; the process ends later by as much.
     pub farewell: Duration,
+    /// What pushes and pulls may do.
+    pub restream: RestreamPolicy,
 }
 
 impl Default for Config {
@@ -47,6 +50,7 @@ impl Default for Config {
             service: Arc::new(BuiltIn),
             reports: ReportPolicy::default(),
             farewell: Duration::from_secs(2),
+            restream: RestreamPolicy::default(),
         }
     }
 }

@@ -83,6 +83,7 @@ fn open(disk: &Disk) -> Handle {
         ..Policy::default()
     };
     let settings = Settings {
+        restream: crate::restream::RestreamPolicy::default(),
         policy,
         ice_servers: Vec::new(),
         version: "test".to_owned(),

@@ -194,6 +194,7 @@ impl Handle {
             door: request.door,
         });
         let wish = wish.await?;
+        self.bring(&wish).await;
         let ticket = inner.mutate(|control, now| control.begin_subscribe(wish, now))?;
         let (session, source) = (ticket.session, ticket.source);
         if inner.feeds.get(source).is_none() {

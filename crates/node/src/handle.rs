@@ -24,6 +24,7 @@ use crate::figures;
 use crate::frames::{Hubs, Readers};
 use crate::media::Media;
 use crate::pictures::Pictures;
+use crate::restream::{RestreamPolicy, Restreams};
 use crate::run;
 use crate::secrets::{self, SecretsError};
 use crate::store::{Store, StoreError};
@@ -67,6 +68,7 @@ pub(crate) struct Settings {
     pub(crate) service: Arc<dyn Service>,
     pub(crate) reports: ReportPolicy,
     pub(crate) farewell: Duration,
+    pub(crate) restream: RestreamPolicy,
 }
 
 pub(crate) struct Inner {
@@ -88,6 +90,8 @@ pub(crate) struct Inner {
     pub(crate) hubs: Hubs,
     /// Sessions of readers.
     pub(crate) readers: Readers,
+    /// Pushes and pulls.
+    pub(crate) restreams: Restreams,
     /// How many sources may be coded again at once.
     pub(crate) recoders: Arc<Semaphore>,
     /// Whether there may be any such stream.
@@ -133,15 +137,18 @@ impl Handle {
             service,
             reports,
             farewell,
+            restream,
         } = config;
         let opened = tokio::task::spawn_blocking(move || {
             secrets::make_folder(&data_dir)?;
             let secrets = secrets::load(&data_dir, admin_token)?;
             let store = Store::open(&data_dir.join("inver.redb"))?;
             let stored = store.load()?;
-            Ok::<_, OpenError>((secrets, store, stored))
+            let restreams = store.restreams()?;
+            Ok::<_, OpenError>((secrets, store, stored, restreams))
         });
-        let (secrets, store, stored) = opened.await.expect("opening the store does not panic")?;
+        let (secrets, store, stored, restreams) =
+            opened.await.expect("opening the store does not panic")?;
         let settings = Settings {
             policy,
             ice_servers,
@@ -150,8 +157,11 @@ impl Handle {
             service,
             reports,
             farewell,
+            restream,
         };
-        Self::start(settings, secrets, store, stored, media, events)
+        let handle = Self::start(settings, secrets, store, stored, media, events)?;
+        handle.load_restreams(restreams);
+        Ok(handle)
     }
 
     /// Starts the tasks around a control plane with what the store held.
@@ -171,6 +181,7 @@ impl Handle {
             service,
             reports,
             farewell,
+            restream,
         } = settings;
         let started_wall = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
@@ -197,6 +208,7 @@ impl Handle {
             feeds: Feeds::default(),
             hubs: Hubs::default(),
             readers: Readers::default(),
+            restreams: Restreams::new(restream),
             recoders: Arc::new(Semaphore::new(recoders)),
             recodes: recoders > 0,
             pictures: OnceLock::new(),

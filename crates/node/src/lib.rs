@@ -16,6 +16,7 @@ mod handle;
 mod link;
 mod media;
 mod pictures;
+mod restream;
 mod run;
 mod secrets;
 mod sessions;
@@ -40,6 +41,9 @@ pub use inver_control::{
 pub use inver_service::{ReportPolicy, Service};
 pub use media::{Answering, Media};
 pub use pictures::{Pictures, Picturing};
+pub use restream::{
+    Address, ConfiguredRestream, Restream, RestreamNews, RestreamPolicy, Way, tend,
+};
 pub use secrets::SecretsError;
 pub use store::StoreError;
 pub use watch::{EventItem, EventReader, SessionWatch};

@@ -55,6 +55,7 @@ impl Handle {
             door: request.door,
         });
         let wish = wish.await?;
+        self.bring(&wish).await;
         let ticket = inner.mutate(|control, now| control.begin_subscribe(wish, now))?;
         let reserved = Reserved::new(inner, ticket.session);
         let is_offer = request.offer.is_none();

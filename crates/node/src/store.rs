@@ -1,4 +1,4 @@
-//! What survives a restart: configured rooms and stream keys, in one file.
+//! What survives a restart: configured rooms, stream keys, pushes and pulls, in one file.
 //!
 //! Every commit is on disk when it returns, so that a process that is killed at any moment finds
 //! what it had promised. Keys are stored hashed and sealed; the file alone opens no door.
@@ -7,14 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use inver_control::{Change, KeyRecord, RoomRecord, Stored};
-use inver_proto::{KeyId, RoomId};
+use inver_proto::{KeyId, RestreamId, RoomId};
 use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::restream::RestreamRecord;
+
 const ROOMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rooms");
 /// By `{room}/{key id}`; a room id has no `/`.
 const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys");
+/// By id; addresses are sealed.
+const RESTREAMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("restreams");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 const NEXT_NUMBER: &str = "next_number";
@@ -94,6 +98,7 @@ impl Store {
             {
                 transaction.open_table(ROOMS)?;
                 transaction.open_table(KEYS)?;
+                transaction.open_table(RESTREAMS)?;
                 let mut meta = transaction.open_table(META)?;
                 let found = meta.get(SCHEMA)?.map(|value| value.value());
                 match found {
@@ -131,6 +136,44 @@ impl Store {
             rooms: self.parse::<RoomRecord>(rooms)?,
             keys: self.parse::<KeyRecord>(keys)?,
             next_number: next_number.and_then(|number| u32::try_from(number).ok()),
+        })
+    }
+
+    /// Reads all pushes and pulls.
+    pub(crate) fn restreams(&self) -> Result<Vec<RestreamRecord>, StoreError> {
+        let rows = self.with(|database| {
+            let transaction = database.begin_read()?;
+            all(&transaction.open_table(RESTREAMS)?)
+        })?;
+        self.parse(rows)
+    }
+
+    /// Writes a push or pull; it is on disk when this returns.
+    pub(crate) fn put_restream(&self, record: &RestreamRecord) -> Result<(), StoreError> {
+        self.with(|database| {
+            let mut transaction = database.begin_write()?;
+            transaction.set_durability(Durability::Immediate)?;
+            transaction
+                .open_table(RESTREAMS)?
+                .insert(record.id.as_str(), &*json(record))?;
+            transaction.commit()?;
+            Ok(())
+        })
+    }
+
+    /// Removes pushes and pulls, all or none.
+    pub(crate) fn remove_restreams(&self, ids: &[RestreamId]) -> Result<(), StoreError> {
+        self.with(|database| {
+            let mut transaction = database.begin_write()?;
+            transaction.set_durability(Durability::Immediate)?;
+            {
+                let mut table = transaction.open_table(RESTREAMS)?;
+                for id in ids {
+                    table.remove(id.as_str())?;
+                }
+            }
+            transaction.commit()?;
+            Ok(())
         })
     }
 

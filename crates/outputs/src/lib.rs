@@ -1,7 +1,9 @@
 //! Outputs: each turns publications into one outside protocol.
 
+mod bridge;
 mod frames;
 pub mod hls;
+pub mod push;
 pub mod rtmp;
 pub mod srt;
 pub mod thumbnail;

@@ -37,6 +37,8 @@ pub enum Door {
     Udp,
     /// HLS.
     Hls,
+    /// A stream that the server itself pulls from elsewhere.
+    Pull,
 }
 
 impl Door {
@@ -50,6 +52,7 @@ impl Door {
             Self::Ftl => "ftl",
             Self::Udp => "udp",
             Self::Hls => "hls",
+            Self::Pull => "pull",
         }
     }
 }

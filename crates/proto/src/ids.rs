@@ -197,3 +197,20 @@ impl FromStr for KeyId {
         Ok(Self(name.to_owned()))
     }
 }
+
+/// Public name of a push or pull; not a secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schema(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", example = "p8Xw2mQa")]
+pub struct RestreamId(String);
+
+name!(RestreamId);
+
+impl FromStr for RestreamId {
+    type Err = NameError;
+
+    fn from_str(name: &str) -> Result<Self, NameError> {
+        check("id", name)?;
+        Ok(Self(name.to_owned()))
+    }
+}

@@ -7,6 +7,7 @@ mod api;
 mod events;
 mod ids;
 mod requests;
+mod restream;
 mod timestamp;
 
 pub use api::{
@@ -15,10 +16,14 @@ pub use api::{
 };
 pub use events::{ApiEvent, RoomEvent};
 pub use ids::{
-    KeyId, MAX_NAME, NameError, ParticipantId, RESERVED_ROOMS, RoomId, SessionId, SourceId,
+    KeyId, MAX_NAME, NameError, ParticipantId, RESERVED_ROOMS, RestreamId, RoomId, SessionId,
+    SourceId,
 };
 pub use requests::{
     CreateKey, CreateRoom, CreateToken, CreatedKey, CreatedToken, EncoderPorts, IceServer, Key,
     KeyList, ParticipantList, Problem, RoomList, ServerInfo,
+};
+pub use restream::{
+    CreatePull, CreatePush, Pull, PullList, Push, PushList, RestreamState, RestreamStatus,
 };
 pub use timestamp::Timestamp;

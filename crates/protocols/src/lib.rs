@@ -4,5 +4,6 @@
 //! never open a socket, read a clock or decide who may publish.
 
 pub mod ftl;
+mod percent;
 pub mod rtmp;
 pub mod srt;

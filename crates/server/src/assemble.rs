@@ -79,6 +79,7 @@ pub fn node_config(config: &Config) -> anyhow::Result<inver_node::Config> {
         service: inver_service::build(config.services()).context("[service] and [hooks]")?,
         reports: config.reports(),
         farewell: config.server.drain_timeout.0 / FAREWELL_SHARE,
+        restream: config.restream(),
     })
 }
 
@@ -143,11 +144,7 @@ pub fn application(config: &Config, handle: &Handle) -> anyhow::Result<Applicati
 }
 
 /// The routes of HLS, none where it is off.
-fn hls(
-    config: &Config,
-    handle: &Handle,
-    context: &inver_http::Context,
-) -> anyhow::Result<Router> {
+fn hls(config: &Config, handle: &Handle, context: &inver_http::Context) -> anyhow::Result<Router> {
     let hls = &config.hls;
     if !hls.enabled {
         return Ok(Router::new());

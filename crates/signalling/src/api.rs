@@ -6,6 +6,7 @@
 mod document;
 mod events;
 mod keys;
+mod restreams;
 mod rooms;
 mod server;
 mod tokens;
@@ -68,6 +69,10 @@ fn described() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::rotate))
         .routes(routes!(keys::delete))
+        .routes(routes!(restreams::pushes, restreams::create_push))
+        .routes(routes!(restreams::push, restreams::delete_push))
+        .routes(routes!(restreams::pulls, restreams::create_pull))
+        .routes(routes!(restreams::pull, restreams::delete_pull))
         .routes(routes!(tokens::create))
         .routes(routes!(events::listen))
         .split_for_parts();

@@ -411,7 +411,7 @@ async fn preflight_requests_need_no_credentials() {
 }
 
 /// Every operation of the contract, so that none is lost or added unseen.
-const OPERATIONS: [(&str, &str); 14] = [
+const OPERATIONS: [(&str, &str); 22] = [
     ("get", "/api/v1/server"),
     ("get", "/api/v1/rooms"),
     ("post", "/api/v1/rooms"),
@@ -424,6 +424,14 @@ const OPERATIONS: [(&str, &str); 14] = [
     ("post", "/api/v1/rooms/{room}/keys"),
     ("post", "/api/v1/rooms/{room}/keys/{key}/rotate"),
     ("delete", "/api/v1/rooms/{room}/keys/{key}"),
+    ("get", "/api/v1/rooms/{room}/pushes"),
+    ("post", "/api/v1/rooms/{room}/pushes"),
+    ("get", "/api/v1/rooms/{room}/pushes/{push}"),
+    ("delete", "/api/v1/rooms/{room}/pushes/{push}"),
+    ("get", "/api/v1/rooms/{room}/pulls"),
+    ("post", "/api/v1/rooms/{room}/pulls"),
+    ("get", "/api/v1/rooms/{room}/pulls/{pull}"),
+    ("delete", "/api/v1/rooms/{room}/pulls/{pull}"),
     ("post", "/api/v1/tokens"),
     ("get", "/api/v1/events"),
 ];

@@ -6,6 +6,7 @@
 //! and says refusals in each protocol's words. It never looks into media and decides nothing about
 //! rooms.
 
+mod backoff;
 mod limit;
 mod listen;
 pub mod rtmp;
@@ -15,6 +16,7 @@ pub mod srt;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use backoff::Backoff;
 pub use limit::{Limit, Limits, Places, Slot};
 pub use listen::accept;
 pub use said::{room_in, shown};

@@ -11,6 +11,7 @@ import { ApiError, BASE, api, followEvents, publicationsOf, roomPath, tabStore, 
 import { find, h, setFigures, setPageState, setText, snippet, toast } from "../lib/dom.js";
 import { doorText, feedsOf } from "../lib/feed.js";
 import { bitrateText, msText, publicationText, secondsSince, sentenceText, shareText, spanText } from "../lib/format.js";
+import { restreams } from "../lib/restreams.js";
 
 const TOKEN = "inver.admin";
 /** Figures change every second on the server; the page asks every other. */
@@ -188,9 +189,9 @@ function row(id) {
   let last;
   details.addEventListener("toggle", () => {
     if (!details.open) return;
-    opened ??= contents(id, inside);
+    opened ??= contents(id, inside, () => details.open && root.isConnected);
     if (last) opened.update(last);
-    opened.loadKeys();
+    opened.load();
   });
   return {
     root,
@@ -217,8 +218,9 @@ function row(id) {
  * What an opened room shows.
  * @param {string} id
  * @param {HTMLElement} host
+ * @param {() => boolean} shown
  */
-function contents(id, host) {
+function contents(id, host, shown) {
   const facts = h("p", { class: "soft small" });
   const warnings = h("div", { class: "stack" });
   const inputs = h("div", { class: "stack" });
@@ -247,6 +249,7 @@ function contents(id, host) {
       await loadKeys();
     });
   });
+  const elsewhere = restreams(id, { token: () => token, attempt, ask, shown });
   const path = encodeURIComponent(id);
   host.append(
     h(
@@ -265,6 +268,7 @@ function contents(id, host) {
     input,
     h("section", {}, h("h3", {}, "Sessions"), none, table),
     h("section", {}, h("h3", {}, "Stream keys"), keys, form),
+    elsewhere.root,
   );
 
   const loadKeys = async () => {
@@ -277,7 +281,10 @@ function contents(id, host) {
   };
 
   return {
-    loadKeys: () => void loadKeys(),
+    load: () => {
+      void loadKeys();
+      elsewhere.load();
+    },
     update: (/** @type {import("../lib/api.js").Room} */ room) => {
       const now = Date.now();
       const media = publicationsOf(room).map(publicationText).filter(Boolean);

@@ -2,4 +2,4 @@
 
 mod to_frames;
 
-pub(crate) use to_frames::ToFrames;
+pub(crate) use to_frames::{Step, ToFrames};

@@ -10,3 +10,4 @@ mod session;
 mod to_frames;
 
 pub use server::{Config, Server};
+pub(crate) use to_frames::{Step, ToFrames};

@@ -14,7 +14,7 @@ const MAX_SENSELESS: u32 = 100;
 
 /// What a tag means for the room.
 #[derive(Debug, PartialEq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// A picture of a layer; 0 is the largest.
     Video { layer: u8, frame: Frame },
     /// Sound.
@@ -29,7 +29,7 @@ pub(super) enum Step {
 
 /// Turns the tags of one publication into what the room takes.
 #[derive(Debug, Default)]
-pub(super) struct ToFrames {
+pub(crate) struct ToFrames {
     reader: TagReader,
     layers: Layers,
     /// The track of sound that is taken: the first that has frames.
@@ -41,7 +41,7 @@ pub(super) struct ToFrames {
 
 impl ToFrames {
     /// Takes a tag and appends what it means.
-    pub(super) fn read(
+    pub(crate) fn read(
         &mut self,
         tag_type: TagType,
         timestamp: u32,

@@ -92,10 +92,17 @@ impl Handle {
             .begin_feed(session, source)
             .await
             .map_err(refusal)?;
-        let started = reserved.accept_feed(ticket)?;
         let hub = inner.hubs.of(source);
         let figures = Arc::new(Figures::default());
+        // First, so that whoever finds the publisher finds that its frames can be read.
         inner.feeds.insert(source, session, Arc::clone(&figures));
+        let started = match reserved.accept_feed(ticket) {
+            Ok(started) => started,
+            Err(refusal) => {
+                inner.feeds.remove(source, session);
+                return Err(refusal);
+            }
+        };
         let now = Instant::now();
         Ok(Feed {
             inner: Arc::clone(inner),

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use inver_media::audio::{AAC_BITRATE, ToAac};
 use inver_media::codec::aac::AudioSpecificConfig;
 use inver_media::codec::records;
 use inver_media::container::flv::amf0::Value;
 use inver_media::container::flv::{FourCc, Metadata, Tag, TagWriter, Track};
 use inver_media::{Codec, Config, Frame, Kind};
 use inver_protocols::rtmp::Capabilities;
+
+use crate::bridge::Bridge;
 
 /// The name that players see beside ours.
 const ENCODER: &str = "Inver";
@@ -19,14 +20,14 @@ const ENCODER: &str = "Inver";
     "the room's picture is {0}, and this player does not say that it takes it: use one with \
      Enhanced RTMP, or watch the room by WHEP"
 )]
-pub(super) struct Unplayable(pub(super) Codec);
+pub(crate) struct Unplayable(pub(crate) Codec);
 
 /// Turns the frames of one publication into tags for one player.
-pub(super) struct FromFrames {
+pub(crate) struct FromFrames {
     capabilities: Capabilities,
     writer: TagWriter,
     /// Makes AAC of Opus, where the player takes no Opus.
-    bridge: Option<Box<ToAac>>,
+    bridge: Bridge,
     metadata: Metadata,
     /// What the metadata was told of.
     told: [Option<Arc<Config>>; 2],
@@ -34,11 +35,11 @@ pub(super) struct FromFrames {
 
 impl FromFrames {
     /// For a player that said this about itself; the first frame has time zero.
-    pub(super) fn new(capabilities: Capabilities) -> Self {
+    pub(crate) fn new(capabilities: Capabilities) -> Self {
         Self {
             capabilities,
             writer: TagWriter::new(),
-            bridge: None,
+            bridge: Bridge::default(),
             metadata: Metadata {
                 encoder: Some(ENCODER.to_owned()),
                 ..Metadata::default()
@@ -48,7 +49,7 @@ impl FromFrames {
     }
 
     /// Whether the player takes the picture.
-    pub(super) fn check(&self, codec: Codec) -> Result<(), Unplayable> {
+    pub(crate) fn check(&self, codec: Codec) -> Result<(), Unplayable> {
         if codec.kind() == Kind::Audio || self.capabilities.supports(codec) {
             Ok(())
         } else {
@@ -57,42 +58,16 @@ impl FromFrames {
     }
 
     /// Takes a frame and appends its tags.
-    pub(super) fn write(&mut self, frame: &Frame, tags: &mut Vec<Tag>) -> Result<(), Unplayable> {
+    pub(crate) fn write(&mut self, frame: &Frame, tags: &mut Vec<Tag>) -> Result<(), Unplayable> {
         self.check(frame.codec())?;
         if frame.codec() != Codec::Opus || self.capabilities.supports(Codec::Opus) {
             self.tags(frame, tags);
             return Ok(());
         }
-        for frame in self.bridged(frame) {
+        for frame in self.bridge.push(frame) {
             self.tags(&frame, tags);
         }
         Ok(())
-    }
-
-    fn bridged(&mut self, frame: &Frame) -> Vec<Frame> {
-        if self.bridge.is_none() {
-            match ToAac::new(AAC_BITRATE) {
-                Ok(bridge) => self.bridge = Some(Box::new(bridge)),
-                Err(error) => {
-                    tracing::warn!(%error, "Opus does not become AAC");
-                    return Vec::new();
-                }
-            }
-        }
-        let Some(bridge) = &mut self.bridge else {
-            return Vec::new();
-        };
-        match bridge.push(frame) {
-            Ok(frames) => frames,
-            Err(error) => {
-                tracing::debug!(%error, "sound was dropped");
-                use inver_media::audio::Error;
-                if matches!(error, Error::Panicked | Error::Ended) {
-                    self.bridge = None;
-                }
-                Vec::new()
-            }
-        }
     }
 
     fn tags(&mut self, frame: &Frame, tags: &mut Vec<Tag>) {

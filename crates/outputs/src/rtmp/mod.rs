@@ -8,4 +8,5 @@ mod from_frames;
 mod server;
 mod session;
 
+pub(crate) use from_frames::{FromFrames, Unplayable};
 pub use server::{Config, Player};

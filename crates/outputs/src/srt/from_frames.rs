@@ -7,7 +7,7 @@ use crate::frames::Opening;
 
 /// Turns the frames of one publication into a transport stream for one reader.
 #[derive(Debug)]
-pub(super) struct FromFrames {
+pub(crate) struct FromFrames {
     writer: Writer,
     tracks: Vec<TrackConfig>,
 }
@@ -17,7 +17,7 @@ impl FromFrames {
     ///
     /// # Errors
     /// The picture or the sound is nothing that a transport stream carries.
-    pub(super) fn new(opening: &Opening) -> Result<Self, Error> {
+    pub(crate) fn new(opening: &Opening) -> Result<Self, Error> {
         let configs = [&opening.video, &opening.audio];
         let tracks: Vec<TrackConfig> = configs
             .into_iter()
@@ -37,7 +37,7 @@ impl FromFrames {
     ///
     /// # Errors
     /// The frame is nothing that a transport stream carries; nothing of it is sent.
-    pub(super) fn write(
+    pub(crate) fn write(
         &mut self,
         frame: &Frame,
         mut send: impl FnMut(&[u8]) -> bool,

@@ -8,4 +8,5 @@ mod from_frames;
 mod server;
 mod session;
 
+pub(crate) use from_frames::FromFrames;
 pub use server::{Config, Reader};

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::percent::decoded;
+
 /// The three places in which encoders put a room and its key.
 ///
 /// `Debug` shows none of it: any of the three may hold a key.
@@ -47,37 +49,13 @@ impl Address {
             .flat_map(|query| query.split('&'))
             .filter_map(|pair| pair.split_once('='))
             .find(|(key, value)| *key == name && !value.is_empty())
-            .map(|(_, value)| percent_decoded(value))
+            .map(|(_, value)| decoded(value))
     }
 }
 
 fn path(text: &str) -> &str {
     let path = text.split_once('?').map_or(text, |(path, _)| path);
     path.trim_matches('/')
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let digits = tail.split_first_chunk::<2>();
-        if first == b'%'
-            && let Some(([high, low], tail)) = digits
-            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
-        {
-            bytes.push(high << 4 | low);
-            rest = tail;
-        } else {
-            bytes.push(first);
-            rest = tail;
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    let value = char::from(digit).to_digit(16)?;
-    u8::try_from(value).ok()
 }
 
 /// A server to publish to or to play from.
@@ -148,7 +126,7 @@ impl Target {
     }
 }
 
-fn host_and_port(authority: &str) -> Option<(String, Option<u16>)> {
+pub(crate) fn host_and_port(authority: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (host, rest) = rest.split_once(']')?;

@@ -23,6 +23,7 @@ mod handshake;
 mod message;
 mod server;
 
+pub(crate) use address::host_and_port;
 pub use address::{Address, Target, TargetError};
 pub use capabilities::Capabilities;
 pub use client::{Client, ClientConfig, ClientEvent, Purpose};

@@ -17,6 +17,7 @@ mod sender;
 mod sequence;
 mod statistics;
 mod stream_id;
+mod target;
 mod time;
 mod wire;
 
@@ -31,4 +32,5 @@ pub use listener::{AcceptError, Listener, Request, RequestId};
 pub use rejection::Rejection;
 pub use statistics::Statistics;
 pub use stream_id::{Credential, StreamId, StreamIdError};
+pub use target::{Target, TargetError};
 pub use wire::destination;

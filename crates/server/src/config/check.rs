@@ -368,6 +368,9 @@ impl Loaded {
         for (section, key, message) in config.service_problems() {
             wrong(section, key, message);
         }
+        for (key, message) in config.restream_problems() {
+            wrong("restream", key, message);
+        }
         if let Some(token) = &config.auth.admin_token
             && token.reveal().len() < 16
         {

@@ -8,6 +8,7 @@ mod check;
 mod load;
 mod print;
 mod problem;
+mod restream;
 mod schema;
 mod service;
 mod value;

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use inver_proto::{ParticipantId, RoomId};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,8 @@ pub struct Config {
     pub udp: Udp,
     /// Segments for players of HLS.
     pub hls: Hls,
+    /// Rooms sent elsewhere, streams brought here.
+    pub restream: Restream,
     /// What rooms allow.
     pub rooms: Rooms,
     /// Who administers.
@@ -292,6 +295,66 @@ pub struct Udp {
     /// Rooms that MPEG transport streams over UDP feed, each with its address.
     #[serde(deserialize_with = "one_or_many")]
     pub inputs: Vec<UdpInput>,
+}
+
+/// `[restream]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Restream {
+    /// Whether pushes and pulls made by API or page may lead to addresses inside the network.
+    pub allow_private: bool,
+    /// Most pushes, and most pulls, in all.
+    pub max: usize,
+    /// Most pushes, and most pulls, of one room.
+    pub max_per_room: usize,
+    /// Folder of files that can be pulled.
+    pub files_dir: Option<PathBuf>,
+    /// Targets that rooms are sent to.
+    pub pushes: Vec<Push>,
+    /// Sources that rooms are fed from.
+    pub pulls: Vec<Pull>,
+}
+
+impl Default for Restream {
+    fn default() -> Self {
+        Self {
+            allow_private: false,
+            max: 100,
+            max_per_room: 10,
+            files_dir: None,
+            pushes: Vec::new(),
+            pulls: Vec::new(),
+        }
+    }
+}
+
+/// `[[restream.pushes]]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Push {
+    /// The room.
+    pub room: RoomId,
+    /// Where to.
+    pub url: Secret,
+    /// Whether Opus goes to an SRT target as it is.
+    #[serde(default)]
+    pub keep_opus: bool,
+}
+
+/// `[[restream.pulls]]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pull {
+    /// The room.
+    pub room: RoomId,
+    /// Where from.
+    pub url: Secret,
+    /// Whether it runs only while somebody watches.
+    #[serde(default)]
+    pub on_demand: bool,
+    /// As whom it publishes.
+    #[serde(default)]
+    pub participant: Option<ParticipantId>,
 }
 
 /// When the bandwidth towards viewers is estimated.
@@ -604,6 +667,7 @@ pub static SECTIONS: std::sync::LazyLock<Vec<(&'static str, &'static [&'static s
             ("ftl", fields::<Ftl>()),
             ("udp", fields::<Udp>()),
             ("hls", fields::<Hls>()),
+            ("restream", fields::<Restream>()),
             ("rooms", fields::<Rooms>()),
             ("auth", fields::<Auth>()),
             ("service", fields::<Service>()),

@@ -22,6 +22,7 @@ mod offers;
 mod publishers;
 mod reconnect;
 mod restart;
+mod restream;
 mod rtmp;
 mod second_stack;
 mod simulcast;

@@ -7,7 +7,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use inver_protocols::rtmp::{Error, Output, Server, ServerEvent};
+use inver_protocols::rtmp::{
+    Client, ClientConfig, ClientEvent, Error, Output, Server, ServerEvent,
+};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
@@ -52,14 +54,79 @@ pub enum End {
     Stalled,
 }
 
-/// The server's end of one RTMP connection with its socket.
+/// Either end of a connection as a state machine.
+pub trait Core: Send + Unpin {
+    /// What happens there.
+    type Event: Send + Unpin;
+
+    /// Takes bytes.
+    ///
+    /// # Errors
+    /// They make no sense.
+    fn handle_input(&mut self, bytes: &[u8], now: std::time::Instant) -> Result<(), Error>;
+
+    /// Whether it takes bytes now.
+    fn wants_input(&self) -> bool;
+
+    /// What to do next.
+    fn poll_output(&mut self) -> Option<Output<Self::Event>>;
+
+    /// When [`Self::handle_timeout`] is due.
+    fn poll_timeout(&self) -> Option<std::time::Instant>;
+
+    /// Time passed.
+    ///
+    /// # Errors
+    /// The peer took too long.
+    fn handle_timeout(&mut self, now: std::time::Instant) -> Result<(), Error>;
+
+    /// Bytes that wait to be polled.
+    fn queued(&self) -> usize;
+}
+
+macro_rules! core {
+    ($end:ident, $event:ident, $wants:expr) => {
+        impl Core for $end {
+            type Event = $event;
+
+            fn handle_input(&mut self, bytes: &[u8], now: std::time::Instant) -> Result<(), Error> {
+                $end::handle_input(self, bytes, now)
+            }
+
+            fn wants_input(&self) -> bool {
+                $wants(self)
+            }
+
+            fn poll_output(&mut self) -> Option<Output<$event>> {
+                $end::poll_output(self)
+            }
+
+            fn poll_timeout(&self) -> Option<std::time::Instant> {
+                $end::poll_timeout(self)
+            }
+
+            fn handle_timeout(&mut self, now: std::time::Instant) -> Result<(), Error> {
+                $end::handle_timeout(self, now)
+            }
+
+            fn queued(&self) -> usize {
+                $end::queued(self)
+            }
+        }
+    };
+}
+
+core!(Server, ServerEvent, Server::wants_input);
+core!(Client, ClientEvent, |_: &Client| true);
+
+/// One end of an RTMP connection, the server's unless said otherwise, with its socket.
 ///
-/// Whoever owns it calls [`Self::next`] for what the client does; while that waits, the
+/// Whoever owns it calls [`Self::next`] for what the peer does; while that waits, the
 /// connection is driven. What [`Self::core`] queues leaves with the next call.
-pub struct Connection {
+pub struct Connection<C: Core = Server> {
     stream: Box<dyn Stream>,
-    core: Server,
-    events: VecDeque<ServerEvent>,
+    core: C,
+    events: VecDeque<C::Event>,
     /// What waits for the socket; the first `written` bytes of its front have left.
     outgoing: VecDeque<Vec<u8>>,
     written: usize,
@@ -73,7 +140,7 @@ pub struct Connection {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl std::fmt::Debug for Connection {
+impl<C: Core> std::fmt::Debug for Connection<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection")
             .field("unsent", &self.unsent)
@@ -81,12 +148,33 @@ impl std::fmt::Debug for Connection {
     }
 }
 
-impl Connection {
+impl Connection<Server> {
     /// A connection that was just accepted.
     pub fn new(stream: impl Stream + 'static) -> Self {
+        Self::with(Box::new(stream), Server::new(now()))
+    }
+
+    /// Allows what the client asked for.
+    ///
+    /// # Errors
+    /// Bytes that had to wait for the answer make no sense.
+    pub fn accept(&mut self) -> Result<(), End> {
+        Ok(self.core.accept(now())?)
+    }
+}
+
+impl Connection<Client> {
+    /// A connection that was just made; the client's end.
+    pub fn client(stream: Box<dyn Stream>, config: ClientConfig) -> Self {
+        Self::with(stream, Client::new(config, now()))
+    }
+}
+
+impl<C: Core> Connection<C> {
+    fn with(stream: Box<dyn Stream>, core: C) -> Self {
         Self {
-            stream: Box::new(stream),
-            core: Server::new(now()),
+            stream,
+            core,
             events: VecDeque::new(),
             outgoing: VecDeque::new(),
             written: 0,
@@ -100,16 +188,8 @@ impl Connection {
     }
 
     /// The state machine. Call nothing of it that takes input or time, nor `poll_output`.
-    pub fn core(&mut self) -> &mut Server {
+    pub fn core(&mut self) -> &mut C {
         &mut self.core
-    }
-
-    /// Allows what the client asked for.
-    ///
-    /// # Errors
-    /// Bytes that had to wait for the answer make no sense.
-    pub fn accept(&mut self) -> Result<(), End> {
-        Ok(self.core.accept(now())?)
     }
 
     /// Bytes that the socket has not taken yet.
@@ -123,20 +203,20 @@ impl Connection {
         self.unsent_most = bytes.max(UNSENT_MOST);
     }
 
-    /// What the client does next. Cancel-safe.
+    /// What the peer does next. Cancel-safe.
     ///
     /// # Errors
     /// The connection is over.
-    pub async fn next(&mut self) -> Result<ServerEvent, End> {
+    pub async fn next(&mut self) -> Result<C::Event, End> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// What the client does next, or `None` once no more than `most` bytes wait for the socket.
+    /// What the peer does next, or `None` once no more than `most` bytes wait for the socket.
     /// Cancel-safe.
     ///
     /// # Errors
     /// The connection is over.
-    pub async fn next_unless_sent(&mut self, most: usize) -> Result<Option<ServerEvent>, End> {
+    pub async fn next_unless_sent(&mut self, most: usize) -> Result<Option<C::Event>, End> {
         poll_fn(|cx| match self.poll_next(cx) {
             Poll::Ready(event) => Poll::Ready(event.map(Some)),
             Poll::Pending if self.unsent <= most => Poll::Ready(Ok(None)),
@@ -172,7 +252,7 @@ impl Connection {
         let _ = timeout(LINGER, linger).await;
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<ServerEvent, End>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<C::Event, End>> {
         loop {
             self.collect();
             if let Some(event) = self.events.pop_front() {

@@ -1,12 +1,14 @@
 //! RTMP over a byte stream: TCP, or TLS above it.
 //!
-//! [`Connection`] drives the server's end of one connection; [`Play`] is what an input hands on
-//! when a client wants to play instead of publish.
+//! [`Connection`] drives one end of a connection; [`Play`] is what an input hands on when a client
+//! wants to play instead of publish; [`connect`] makes connections to other servers.
 
+mod connect;
 mod connection;
 mod handover;
 mod refusal;
 
-pub use connection::{Connection, End, Stream};
+pub use connect::{Begun, NoConnection, connect, started, tls_client};
+pub use connection::{Connection, Core, End, Stream};
 pub use handover::{Play, Player, Playing};
 pub use refusal::{play_code, publish_code};

@@ -20,11 +20,11 @@ use super::{Call, Link};
 use crate::{Limits, Places, Slot, Stop, stopped};
 
 /// Longest datagram: Ethernet's. What is longer is cut, and so is no packet.
-const DATAGRAM: usize = 1500;
+pub(super) const DATAGRAM: usize = 1500;
 
 /// Datagrams that wait for one connection's task. At 20 Mbps half a second: a task that is behind
 /// further gets them again as lost.
-const WAITING: usize = 1024;
+pub(super) const WAITING: usize = 1024;
 
 /// Answers that wait. As many callers as the listener keeps.
 const VERDICTS: usize = 256;
@@ -214,7 +214,7 @@ impl Endpoint {
             peer: request.address,
             datagrams: waiting,
             unsent: None,
-            _slot: slot,
+            _slot: Some(slot),
         })
     }
 
@@ -229,7 +229,7 @@ impl Endpoint {
 }
 
 /// Asks for more room for what comes at once; the system may give less.
-fn enlarge(socket: &UdpSocket) {
+pub(super) fn enlarge(socket: &UdpSocket) {
     let socket = SockRef::from(socket);
     for result in [
         socket.set_recv_buffer_size(SOCKET_BUFFER),

@@ -27,7 +27,16 @@ pub struct Link {
     pub(super) datagrams: mpsc::Receiver<Vec<u8>>,
     /// What the socket did not take yet.
     pub(super) unsent: Option<Vec<u8>>,
-    pub(super) _slot: Slot,
+    /// Of those that called; there is none of those that were called.
+    pub(super) _slot: Option<Slot>,
+}
+
+impl Drop for Link {
+    /// Tells the peer, as far as the socket takes it at once.
+    fn drop(&mut self) {
+        self.connection.close(now());
+        self.transmit();
+    }
 }
 
 impl Link {

@@ -5,12 +5,14 @@
 //! hands on when a caller wants to read instead of publish.
 
 mod call;
+mod caller;
 mod endpoint;
 mod handover;
 mod link;
 mod refusal;
 
 pub use call::{Call, NoLink};
+pub use caller::{NoCall, call};
 pub use endpoint::serve;
 pub use handover::{Read, Reader, Reading};
 pub use link::Link;

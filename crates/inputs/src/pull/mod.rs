@@ -1,0 +1,137 @@
+//! Pulls: streams of RTMP(S) and SRT servers elsewhere and looping files, brought into rooms.
+//!
+//! Each pull has one task and publishes as a participant of its own name. One on demand begins
+//! when somebody watches or waits, and ends a while after the last one left. What a source sends
+//! passes through the same readers as what encoders send.
+
+mod demand;
+mod file;
+mod media;
+mod remote;
+
+use std::sync::Arc;
+
+use inver_node::{
+    Address, Credentials, Encoder, Feed, Handle, PublishFeed, Restream, RestreamNews, Target, Way,
+};
+use inver_proto::Door;
+use inver_sockets::{Backoff, Stop, stopped};
+use tokio::time::Instant;
+use tokio_rustls::rustls::ClientConfig;
+
+/// Runs every pull that there is or comes to be, until the stop. `tls` is what sources of
+/// `rtmps://` are trusted by.
+pub async fn run(handle: Handle, tls: Arc<ClientConfig>, stop: Stop) {
+    let pulls = handle.clone();
+    inver_node::tend(handle, Way::Pull, stop, move |restream, stop| {
+        let pull = Pull {
+            handle: pulls.clone(),
+            restream,
+            tls: tls.clone(),
+        };
+        pull.run(stop)
+    })
+    .await;
+}
+
+/// Why pulling ended.
+enum End {
+    /// The pull was removed or the server stops.
+    Stopped,
+    /// Nobody watches any more.
+    Unwanted,
+    /// The source cannot be reached, refuses or is gone; why, for people.
+    Failed(String),
+}
+
+/// One pull.
+struct Pull {
+    handle: Handle,
+    restream: Arc<Restream>,
+    tls: Arc<ClientConfig>,
+}
+
+impl Pull {
+    async fn run(self, mut stop: Stop) {
+        let mut backoff = Backoff::default();
+        loop {
+            if self.restream.on_demand {
+                self.tell(RestreamNews::Waiting);
+                tokio::select! {
+                    () = demand::wanted(&self.handle, &self.restream.room) => {}
+                    () = stopped(&mut stop) => return,
+                }
+            }
+            self.tell(RestreamNews::Connecting);
+            let mut since = None;
+            let end = tokio::select! {
+                end = self.once(&mut since) => end,
+                () = self.unwanted() => End::Unwanted,
+                () = stopped(&mut stop) => End::Stopped,
+            };
+            let (room, id) = (&self.restream.room, &self.restream.id);
+            let reason = match end {
+                End::Stopped => return,
+                End::Unwanted => {
+                    tracing::info!(%room, %id, "a pull ended: nobody watches");
+                    continue;
+                }
+                End::Failed(reason) => self.restream.address.hide(&reason),
+            };
+            let after = backoff
+                .after(since.map_or_else(Default::default, |since: Instant| since.elapsed()));
+            tracing::warn!(%room, %id, reason, ?after, "a pull failed and is tried again");
+            self.tell(RestreamNews::Failed { reason, after });
+            tokio::select! {
+                () = tokio::time::sleep(after) => {}
+                () = stopped(&mut stop) => return,
+            }
+        }
+    }
+
+    /// Pulls until something ends it. Boxed, for it is large and mostly waited beside.
+    async fn once(&self, since: &mut Option<Instant>) -> End {
+        let reason = match &self.restream.address {
+            Address::Rtmp(target) => Box::pin(self.rtmp(target, since)).await,
+            Address::Srt(target) => Box::pin(self.srt(target, since)).await,
+            Address::File(path) => Box::pin(self.file(path, since)).await,
+        };
+        End::Failed(reason)
+    }
+
+    async fn unwanted(&self) {
+        if self.restream.on_demand {
+            demand::unwanted(&self.handle, &self.restream.room).await;
+        } else {
+            std::future::pending().await
+        }
+    }
+
+    fn tell(&self, news: RestreamNews) {
+        self.handle.tell_restream(&self.restream.id, news);
+    }
+
+    /// Takes the place in the room, once the source has something to publish.
+    async fn publish(&self, since: &mut Option<Instant>) -> Result<Feed, String> {
+        let request = PublishFeed {
+            target: Target::Room(self.restream.room.clone()),
+            participant: Some(self.restream.participant.clone()),
+            // An administrator of the room or the operator wanted it.
+            credentials: Credentials::bearer(self.handle.admin_token().reveal()),
+            client: inver_node::Client::default(),
+            door: Door::Pull,
+        };
+        let published = self.handle.publish_feed(request).await;
+        let mut feed = published.map_err(|refusal| refusal.detail)?;
+        let shown = self.restream.address.shown();
+        let (room, id) = (&self.restream.room, &self.restream.id);
+        tracing::info!(%room, %id, session = %feed.session(), url = shown, "pulling");
+        feed.tell(Encoder {
+            name: Some(shown),
+            ..Encoder::default()
+        });
+        *since = Some(Instant::now());
+        self.tell(RestreamNews::Live);
+        Ok(feed)
+    }
+}

@@ -1,0 +1,87 @@
+//! Pulls on demand: who wants to watch what is not there yet.
+
+use std::collections::HashMap;
+use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
+
+use inver_control::{Action, SubscribeRequest};
+use inver_proto::RoomId;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{Restreams, Way};
+use crate::handle::Handle;
+
+/// How long a wish to watch holds: as long as whoever has it waits for the answer. Doors whose
+/// watchers have no session say it again with each request.
+const WISH: Duration = Duration::from_secs(10);
+
+/// How often a room is looked at beside its events, of which some may be lost.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl Restreams {
+    fn wishes(&self) -> MutexGuard<'_, HashMap<RoomId, Instant>> {
+        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Handle {
+    /// Notes that somebody who may watch the room wants to; nothing where no pull on demand would
+    /// feed it. Doors whose watchers have no session call it with each request.
+    pub fn want(&self, room: &RoomId) {
+        if self.comes_on_demand(room) {
+            let mut wishes = self.0.restreams.wishes();
+            wishes.retain(|_, at| at.elapsed() < WISH);
+            wishes.insert(room.clone(), Instant::now());
+        }
+    }
+
+    /// Whether somebody watches the room, waits in it, or wanted to a moment ago.
+    pub fn is_wanted(&self, room: &RoomId) -> bool {
+        let wishes = self.0.restreams.wishes();
+        wishes.get(room).is_some_and(|at| at.elapsed() < WISH)
+            || self.0.look(|control| control.wanted_by(room)) > 0
+    }
+
+    /// Whether somebody publishes in the room or is about to do so again.
+    pub fn is_published(&self, room: &RoomId) -> bool {
+        self.0
+            .look(|control| control.published(room, None))
+            .is_some()
+    }
+
+    /// Waits a while for what a pull on demand brings, where there is one and the one who asks may
+    /// watch. Whoever waits in the room for its publisher is seen there.
+    pub(crate) async fn bring(&self, wish: &SubscribeRequest) {
+        let room = &wish.room;
+        let is_there = || self.0.look(|control| control.takes_viewers(room));
+        if !self.comes_on_demand(room) || is_there() {
+            return;
+        }
+        let may = wish.vouched.is_some()
+            || self
+                .authorize(&wish.credentials, Action::Subscribe(room))
+                .is_ok();
+        if !may {
+            return;
+        }
+        // Before the first look, so that nothing falls in between.
+        let mut events = self.events(Some(room), None);
+        self.want(room);
+        let coming = async {
+            while !is_there() {
+                if let Ok(None) = timeout(LOOK, events.next()).await {
+                    return;
+                }
+            }
+        };
+        // Without it, whoever asks is told that nobody publishes.
+        let _ = timeout_at(Instant::now() + WISH, coming).await;
+    }
+
+    fn comes_on_demand(&self, room: &RoomId) -> bool {
+        let entries = self.0.restreams.lock();
+        entries.values().any(|entry| {
+            entry.way == Way::Pull && entry.restream.on_demand && entry.restream.room == *room
+        })
+    }
+}
