@@ -1,6 +1,7 @@
 //! Outputs: each turns publications into one outside protocol.
 
 mod frames;
+pub mod record;
 pub mod rtmp;
 pub mod srt;
 pub mod thumbnail;
