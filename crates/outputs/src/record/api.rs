@@ -47,7 +47,9 @@ pub fn router(recorder: Recorder, http: Context) -> Router {
         http: http.clone(),
         signer: Arc::new(Signer::default()),
     };
-    let routes = routes.with_state(state).layer(middleware::from_fn(preflight));
+    let routes = routes
+        .with_state(state)
+        .layer(middleware::from_fn(preflight));
     protect(routes, &http)
 }
 
@@ -79,7 +81,9 @@ impl Api {
     /// Refuses all but those who administer the room.
     fn require(&self, credentials: &Credentials, room: &RoomId) -> Result<(), Refusal> {
         let handle = &self.recorder.0.handle;
-        handle.authorize(credentials, Action::AdministerRoom(room)).map(|_| ())
+        handle
+            .authorize(credentials, Action::AdministerRoom(room))
+            .map(|_| ())
     }
 
     /// A recording for those who administer its room. Whoever may not learns nothing of what there

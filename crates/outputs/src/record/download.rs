@@ -53,7 +53,9 @@ impl Signer {
         hmac::verify(&self.0, said(id, name, expires).as_bytes(), &signature)
             .map_err(|_| refused("this link was not made by this server since it started"))?;
         if expires < now() {
-            return Err(refused("this link is no longer good; ask for the recording again"));
+            return Err(refused(
+                "this link is no longer good; ask for the recording again",
+            ));
         }
         Ok(())
     }
@@ -94,15 +96,13 @@ fn wanted(range: Option<&str>, len: u64) -> Wanted {
     let (first, last) = (first.trim(), last.trim());
     match (number(first), number(last)) {
         (Some(first), None) if last.is_empty() && first < len => Wanted::Range(first, len - 1),
-        (Some(first), None) if last.is_empty() => Wanted::Nothing,
+        (Some(_), None) if last.is_empty() => Wanted::Nothing,
         (Some(first), Some(last)) if first > last => Wanted::Whole,
         (Some(first), Some(last)) if first < len => Wanted::Range(first, last.min(len - 1)),
         (Some(_), Some(_)) => Wanted::Nothing,
         (None, Some(0)) if first.is_empty() => Wanted::Nothing,
         (None, Some(_)) if first.is_empty() && len == 0 => Wanted::Nothing,
-        (None, Some(tail)) if first.is_empty() => {
-            Wanted::Range(len.saturating_sub(tail), len - 1)
-        }
+        (None, Some(tail)) if first.is_empty() => Wanted::Range(len.saturating_sub(tail), len - 1),
         _ => Wanted::Whole,
     }
 }
@@ -115,7 +115,10 @@ pub(super) async fn serve(
 ) -> Result<Response, Problem> {
     let failed = |error: std::io::Error| {
         tracing::warn!(path = %path.display(), %error, "a recording's file cannot be read");
-        Problem::new(StatusCode::NOT_FOUND, "the file of this recording is not there any more")
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "the file of this recording is not there any more",
+        )
     };
     let mut file = File::open(path).await.map_err(failed)?;
     let metadata = file.metadata().await.map_err(failed)?;
@@ -126,9 +129,9 @@ pub(super) async fn serve(
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let known = text(header::IF_NONE_MATCH);
     let known = known.is_some_and(|tags| {
-        tags.split(',').map(str::trim).any(|known| {
-            known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag
-        })
+        tags.split(',')
+            .map(str::trim)
+            .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
     });
     // A range of something else than what the client has begun with would spoil its file.
     let range = match text(header::IF_RANGE) {
@@ -143,11 +146,17 @@ pub(super) async fn serve(
             let detail = format!("the file has {len} bytes, and the range none of them");
             let mut response =
                 Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, detail).into_response();
-            set(&mut response, header::CONTENT_RANGE, &format!("bytes */{len}"));
+            set(
+                &mut response,
+                header::CONTENT_RANGE,
+                &format!("bytes */{len}"),
+            );
             return Ok(response);
         }
     };
-    file.seek(std::io::SeekFrom::Start(first)).await.map_err(failed)?;
+    file.seek(std::io::SeekFrom::Start(first))
+        .await
+        .map_err(failed)?;
     let body = if status == StatusCode::NOT_MODIFIED {
         Body::empty()
     } else {

@@ -175,8 +175,8 @@ impl Cut for File {
 /// Bytes that are free for us where `path` is; `None`: nobody knows.
 #[cfg(unix)]
 pub(super) fn free_space(path: &Path) -> Option<u64> {
-    let stat = nix::sys::statvfs::statvfs(path).ok()?;
-    Some(u64::from(stat.blocks_available()).saturating_mul(u64::from(stat.fragment_size())))
+    let stat = rustix::fs::statvfs(path).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// Bytes that are free for us where `path` is; `None`: nobody knows.

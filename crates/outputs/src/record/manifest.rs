@@ -78,7 +78,11 @@ impl Recording {
     pub(super) fn sum_up(&mut self) {
         self.size_bytes = self.files.iter().map(|file| file.size_bytes).sum();
         let begins = self.files.iter().map(|file| file.offset_ms).min();
-        let ends = self.files.iter().map(|file| file.offset_ms + file.duration_ms).max();
+        let ends = self
+            .files
+            .iter()
+            .map(|file| file.offset_ms + file.duration_ms)
+            .max();
         self.duration_ms = ends.unwrap_or(0) - begins.unwrap_or(0);
         for file in &self.files {
             if !self.participants.contains(&file.participant) {

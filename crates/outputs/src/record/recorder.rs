@@ -164,7 +164,10 @@ impl Recorder {
     pub async fn finish(&self, room: &RoomId, id: &str) -> Result<(), Refusal> {
         let running = {
             let mut state = self.0.lock();
-            let going_on = state.running.get(room).is_some_and(|running| running.id == id);
+            let going_on = state
+                .running
+                .get(room)
+                .is_some_and(|running| running.id == id);
             if !going_on {
                 let detail = format!("{id} is no recording of {room} that goes on");
                 return Err(Refusal::new(RefusalKind::NotFound, detail));
@@ -187,7 +190,11 @@ impl Recorder {
     /// There is none of this name, it goes on, or the disk does not let go of it.
     pub async fn delete(&self, id: &str) -> Result<(), Refusal> {
         let inner = Arc::clone(&self.0);
-        let state = inner.lock().library.get(id).map(|recording| recording.state);
+        let state = inner
+            .lock()
+            .library
+            .get(id)
+            .map(|recording| recording.state);
         match state {
             None => return Err(unknown(id)),
             Some(RecordingState::Finished) => {}
@@ -198,10 +205,13 @@ impl Recorder {
         }
         let id = id.to_owned();
         let removed = tokio::task::spawn_blocking(move || inner.remove(&id)).await;
-        removed.map_err(io::Error::other).flatten().map_err(|error| {
-            let detail = format!("the recording cannot be deleted: {error}");
-            Refusal::new(RefusalKind::Internal, detail)
-        })
+        removed
+            .map_err(io::Error::other)
+            .flatten()
+            .map_err(|error| {
+                let detail = format!("the recording cannot be deleted: {error}");
+                Refusal::new(RefusalKind::Internal, detail)
+            })
     }
 
     /// All recordings, the latest first.
@@ -215,7 +225,12 @@ impl Recorder {
     ///
     /// There is none of this name.
     pub fn one(&self, id: &str) -> Result<Recording, Refusal> {
-        self.0.lock().library.get(id).cloned().ok_or_else(|| unknown(id))
+        self.0
+            .lock()
+            .library
+            .get(id)
+            .cloned()
+            .ok_or_else(|| unknown(id))
     }
 
     /// Ends all recordings and waits until they are complete.
@@ -235,7 +250,10 @@ impl Recorder {
 }
 
 pub(super) fn unknown(id: &str) -> Refusal {
-    Refusal::new(RefusalKind::NotFound, format!("there is no recording {id:?}"))
+    Refusal::new(
+        RefusalKind::NotFound,
+        format!("there is no recording {id:?}"),
+    )
 }
 
 fn publishers(room: &Room) -> impl Iterator<Item = &ParticipantId> {
@@ -388,7 +406,9 @@ impl Inner {
     /// Lets everybody who publishes in a recorded room be read.
     fn attend(self: &Arc<Self>, room: &Room) {
         let mut state = self.lock();
-        let State { running, library, .. } = &mut *state;
+        let State {
+            running, library, ..
+        } = &mut *state;
         let Some(running) = running.get_mut(&room.id) else {
             return;
         };
@@ -406,7 +426,9 @@ impl Inner {
                     let stop = running.stop.subscribe();
                     let task =
                         session::record(Arc::clone(self), running.id.clone(), reader, split, stop);
-                    running.readers.insert(participant.clone(), tokio::spawn(task));
+                    running
+                        .readers
+                        .insert(participant.clone(), tokio::spawn(task));
                 }
                 // It may be that nobody feeds it at the moment.
                 Err(refusal) if refusal.kind == RefusalKind::Unplayable => {
@@ -439,7 +461,11 @@ impl Inner {
         if let Err(full) = self.space() {
             let ids: Vec<String> = {
                 let state = self.lock();
-                state.running.values().map(|running| running.id.clone()).collect()
+                state
+                    .running
+                    .values()
+                    .map(|running| running.id.clone())
+                    .collect()
             };
             for id in ids {
                 self.halt(&id, &full);
@@ -450,7 +476,12 @@ impl Inner {
     fn end_where(self: &Arc<Self>, ends: impl Fn(&RoomId) -> bool) {
         let mut state = self.lock();
         state.finishing.retain(|task| !task.is_finished());
-        let ended: Vec<RoomId> = state.running.keys().filter(|room| ends(room)).cloned().collect();
+        let ended: Vec<RoomId> = state
+            .running
+            .keys()
+            .filter(|room| ends(room))
+            .cloned()
+            .collect();
         for room in ended {
             if let Some(running) = state.running.remove(&room) {
                 let task = tokio::spawn(Arc::clone(self).conclude(running));
@@ -510,7 +541,9 @@ impl Inner {
             recording.state = RecordingState::Finished;
             recording.ended_at = Some(now);
         });
-        changed.map_or(Ok(()), |recording| manifest::write(&self.folder(id), &recording))
+        changed.map_or(Ok(()), |recording| {
+            manifest::write(&self.folder(id), &recording)
+        })
     }
 
     /// Enters a file that begins; gives its name.
@@ -554,7 +587,9 @@ impl Inner {
             file.size_bytes = len;
             file.finished = true;
         });
-        changed.map_or(Ok(()), |recording| manifest::write(&self.folder(id), &recording))
+        changed.map_or(Ok(()), |recording| {
+            manifest::write(&self.folder(id), &recording)
+        })
     }
 
     fn change_file(
@@ -574,7 +609,11 @@ impl Inner {
     fn repair(&self, id: &str) {
         let folder = self.folder(id);
         let files = self.lock().library.get(id).map(|left| left.files.clone());
-        for left in files.unwrap_or_default().iter().filter(|file| !file.finished) {
+        for left in files
+            .unwrap_or_default()
+            .iter()
+            .filter(|file| !file.finished)
+        {
             match file::repair(&folder.join(&left.name)) {
                 Ok(repaired) => {
                     self.change_file(id, &left.name, |file| {
@@ -586,7 +625,10 @@ impl Inner {
                 Err(error) => self.warn(id, &format!("{} cannot be repaired: {error}", left.name)),
             }
         }
-        self.warn(id, "the server ended while it recorded; what was on disk was kept");
+        self.warn(
+            id,
+            "the server ended while it recorded; what was on disk was kept",
+        );
         if let Err(error) = self.mark_finished(id) {
             tracing::warn!(recording = id, %error, "no manifest written");
         }
@@ -594,8 +636,15 @@ impl Inner {
 
     /// Deletes what is too old or too much.
     fn clear(&self) {
-        let Config { max_age, max_total_size, .. } = self.config;
-        let surplus = self.lock().library.surplus(self.now(), max_age, max_total_size);
+        let Config {
+            max_age,
+            max_total_size,
+            ..
+        } = self.config;
+        let surplus = self
+            .lock()
+            .library
+            .surplus(self.now(), max_age, max_total_size);
         for id in surplus {
             match self.remove(&id) {
                 Ok(()) => tracing::info!(recording = id, "deleted, as retention says"),

@@ -43,8 +43,7 @@ pub(super) async fn record(
     loop {
         let read = tokio::select! {
             biased;
-            // An error is a recorder that is gone.
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = stopped(&mut stop) => break,
             read = reader.next() => read,
             _ = ticks.tick() => {
                 writer.tick(inner.elapsed());
@@ -73,6 +72,11 @@ pub(super) async fn record(
     if let Err(error) = files.await {
         tracing::error!(%error, "a recording's files were lost sight of");
     }
+}
+
+/// Waits for the word to stop, or for a recorder that is gone.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// Hands on what the writer wants done. `false`: the disk takes nothing more.
@@ -121,7 +125,9 @@ async fn keep(mut keeper: Keeper, mut queue: mpsc::Receiver<Output>) {
     // What was written is completed even so, where there is space for it.
     let last = tokio::task::spawn_blocking(move || keeper.perform(Output::Close));
     if !matches!(last.await, Ok(Ok(()))) {
-        tracing::warn!("a recording's file stays fragmented; it plays, and is completed at the next start");
+        tracing::warn!(
+            "a recording's file stays fragmented; it plays, and is completed at the next start"
+        );
     }
 }
 
@@ -129,7 +135,9 @@ impl Keeper {
     fn perform(&mut self, job: Output) -> std::io::Result<()> {
         match job {
             Output::Open(opening) => {
-                let name = self.inner.begin_file(&self.id, &self.participant, &opening)?;
+                let name = self
+                    .inner
+                    .begin_file(&self.id, &self.participant, &opening)?;
                 let growing = Growing::create(&self.folder.join(&name), &opening.header)?;
                 super::manifest::sync_folder(&self.folder)?;
                 self.open = Some((growing, name));

@@ -211,7 +211,11 @@ impl Writer {
     }
 
     fn gather(&mut self, frame: &Arc<Frame>, now: Duration) {
-        if self.refused.as_ref().is_some_and(|refused| **refused == *frame.config) {
+        if self
+            .refused
+            .as_ref()
+            .is_some_and(|refused| **refused == *frame.config)
+        {
             return;
         }
         if let State::Waiting = self.state {
@@ -261,7 +265,8 @@ impl Writer {
                 let codec = unsupported.codec();
                 let refused = gathering.frames.iter().find(|frame| frame.codec() == codec);
                 self.refused = refused.map(|frame| Arc::clone(&frame.config));
-                self.outputs.push_back(Output::Refused(unsupported.to_string()));
+                self.outputs
+                    .push_back(Output::Refused(unsupported.to_string()));
                 return;
             }
         };
@@ -365,13 +370,16 @@ impl Open {
 
     fn is_full(&self, split: Split) -> bool {
         let long = u64::try_from(split.duration.as_nanos()).unwrap_or(u64::MAX);
-        long > 0 && self.ends.unsigned_abs() >= long
-            || split.bytes > 0 && self.bytes >= split.bytes
+        long > 0 && self.ends.unsigned_abs() >= long || split.bytes > 0 && self.bytes >= split.bytes
     }
 
     fn take(&mut self, frame: &Frame, now: Duration, outputs: &mut VecDeque<Output>) {
         let kind = frame.codec().kind();
-        let Some(at) = self.tracks.iter().position(|written| written.kind() == kind) else {
+        let Some(at) = self
+            .tracks
+            .iter()
+            .position(|written| written.kind() == kind)
+        else {
             return;
         };
         let written = &mut self.tracks[at];

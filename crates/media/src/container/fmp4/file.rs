@@ -177,7 +177,11 @@ impl Samples {
         self.chunks.push((at + u64::from(u32_at(run, 8)?), count));
         for row in rows.chunks_exact(width) {
             let duration = u32_at(row, 0)?;
-            let composition = if moved { u32_at(row, 12)?.cast_signed() } else { 0 };
+            let composition = if moved {
+                u32_at(row, 12)?.cast_signed()
+            } else {
+                0
+            };
             self.sizes.push(u32_at(row, 4)?);
             if u32_at(row, 8)? & 0x1_0000 == 0 {
                 self.keyframes.push(u32::try_from(self.sizes.len()).ok()?);
@@ -223,7 +227,10 @@ impl Samples {
         let child = |name| ReadBox::named(&self.described, name);
         // What was read at the beginning is still there.
         let body = |found: Option<ReadBox<'_>>, from: usize| -> Vec<u8> {
-            found.and_then(|found| found.body.get(from..)).unwrap_or_default().to_vec()
+            found
+                .and_then(|found| found.body.get(from..))
+                .unwrap_or_default()
+                .to_vec()
         };
         out.full(b"tkhd", 1, 7, |out| {
             out.zeros(16);
@@ -254,7 +261,9 @@ impl Samples {
                 out.bytes(&body(media.child(b"mdhd"), 20));
             });
             out.nest(b"hdlr", |out| out.bytes(&body(media.child(b"hdlr"), 0)));
-            let Some(inner) = media.child(b"minf") else { return };
+            let Some(inner) = media.child(b"minf") else {
+                return;
+            };
             out.nest(b"minf", |out| {
                 for kept in inner.children().filter(|inner| inner.name != *b"stbl") {
                     out.nest(&kept.name, |out| out.bytes(kept.body));
