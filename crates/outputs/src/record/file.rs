@@ -184,3 +184,157 @@ pub(super) fn free_space(path: &Path) -> Option<u64> {
 pub(super) fn free_space(_: &Path) -> Option<u64> {
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+    use std::sync::Arc;
+
+    use inver_media::container::fmp4::{Run, Sample, Track, file_header, fragment};
+    use inver_media::{Config, Frame, MediaTime};
+
+    use super::*;
+
+    /// A file in memory, on a disk of so many bytes.
+    struct Small {
+        bytes: Cursor<Vec<u8>>,
+        space: u64,
+    }
+
+    impl Read for Small {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.bytes.read(into)
+        }
+    }
+
+    impl Seek for Small {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.bytes.seek(to)
+        }
+    }
+
+    impl Write for Small {
+        fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+            let left = self.space.saturating_sub(self.bytes.position());
+            let fits = from.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            if fits == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.bytes.write(&from[..fits])
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Cut for Small {
+        fn cut(&mut self, len: u64) -> io::Result<()> {
+            let len = usize::try_from(len).expect("the test's file is small");
+            self.bytes.get_mut().truncate(len);
+            Ok(())
+        }
+
+        fn durable(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn track() -> Track {
+        let config = Config::Opus {
+            channels: 2,
+            pre_skip: 312,
+        };
+        let frame = Frame {
+            config: Arc::new(config),
+            pts: MediaTime::ZERO,
+            dts: MediaTime::ZERO,
+            keyframe: true,
+            data: Arc::from([7; 100]),
+        };
+        Track::of(1, &frame)
+    }
+
+    /// A second of sound.
+    fn second(number: u32) -> Vec<u8> {
+        let sample = |at: i64| Sample {
+            dts: at * 960,
+            duration: 960,
+            composition: 0,
+            keyframe: true,
+            data: Arc::from([7; 100]),
+        };
+        let first = i64::from(number) * 50;
+        let samples: Vec<Sample> = (first..first + 50).map(sample).collect();
+        let run = Run {
+            track: 1,
+            samples: &samples,
+        };
+        fragment(number + 1, &[run])
+    }
+
+    /// A file of so many seconds that the disk took, and where the last whole one ended.
+    fn written(seconds: u32, space: u64) -> (Small, u64) {
+        let mut file = Small {
+            bytes: Cursor::default(),
+            space,
+        };
+        file.write_all(&file_header(&[track()]).expect("carried"))
+            .expect("there is space");
+        let mut whole = file.bytes.position();
+        for number in 0..seconds {
+            if file.write_all(&second(number)).is_err() {
+                break;
+            }
+            whole = file.bytes.position();
+        }
+        (file, whole)
+    }
+
+    #[test]
+    fn a_file_becomes_an_ordinary_one_and_stays_it() {
+        let (mut file, whole) = written(3, u64::MAX);
+        let before = file.bytes.get_ref().clone();
+        let len = finish(&mut file).expect("there is space");
+        let after = file.bytes.get_ref();
+        assert_eq!(after.len() as u64, len);
+        let whole = usize::try_from(whole).expect("small");
+        assert_eq!(&after[whole + 4..whole + 8], b"moov");
+        // Nothing but the cover differs.
+        let differing = before.iter().zip(after).filter(|(old, new)| old != new);
+        assert!(differing.count() <= 16);
+        let ordinary = after.clone();
+        assert_eq!(finish(&mut file).expect("nothing to do"), len);
+        assert_eq!(*file.bytes.get_ref(), ordinary);
+    }
+
+    #[test]
+    fn a_full_disk_costs_nothing_that_was_whole() {
+        // Two seconds fit, and a part of the third; a movie does not.
+        let space = written(2, u64::MAX).1 + 400;
+        let (mut file, whole) = written(9, space);
+        assert_eq!(file.bytes.get_ref().len() as u64, space);
+        assert!(finish(&mut file).is_err());
+        assert_eq!(file.bytes.get_ref().len() as u64, whole);
+        let found = scan(&mut file).expect("is readable");
+        assert_eq!(found.end, whole);
+        assert_eq!(found.index.map(|index| index.lasts_ms()), Some(2_000));
+        // With space again it is completed.
+        file.space = u64::MAX;
+        finish(&mut file).expect("there is space");
+    }
+
+    #[test]
+    fn any_end_can_be_completed() {
+        let (file, _) = written(2, u64::MAX);
+        let all = file.bytes.into_inner();
+        for end in 0..all.len() {
+            let mut file = Small {
+                bytes: Cursor::new(all[..end].to_vec()),
+                space: u64::MAX,
+            };
+            // Where even the beginning is missing there is nothing to complete, and no panic.
+            let _ = finish(&mut file);
+        }
+    }
+}

@@ -91,6 +91,16 @@ impl Recording {
         }
     }
 
+    /// Lets the common clock begin no later than this: the first frames may be older than the wish
+    /// to record them.
+    pub(super) fn begin_at(&mut self, at: Timestamp) {
+        let earlier = self.started_at.0.saturating_sub(at.0);
+        self.started_at.0 -= earlier;
+        for file in &mut self.files {
+            file.offset_ms += earlier;
+        }
+    }
+
     /// Adds a warning, once.
     pub(super) fn warn(&mut self, warning: &str) -> bool {
         let new = self.warnings.iter().all(|known| known != warning);

@@ -15,6 +15,6 @@ mod recorder;
 mod session;
 mod writer;
 
-pub use api::{openapi, router};
+pub use api::{RecordingList, openapi, router};
 pub use manifest::{RecordedFile, Recording, RecordingState};
 pub use recorder::{Config, Recorder};

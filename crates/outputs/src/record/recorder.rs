@@ -22,6 +22,10 @@ use super::writer::{Opening, Split};
 /// How often rooms are looked at beside when something happened there.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// What the writers' clock shows at the start: encoders begin with a burst of frames that are ahead
+/// of their time, and a frame's moment must not lie before zero.
+const HEADROOM: Duration = Duration::from_secs(3600);
+
 /// How often it is looked for what is too old or too much.
 const CLEAR: Duration = Duration::from_secs(60);
 
@@ -101,7 +105,10 @@ impl Recorder {
         let found = found.await.map_err(io::Error::other)??;
         let left: Vec<String> = found
             .iter()
-            .filter(|recording| recording.state != RecordingState::Finished)
+            .filter(|recording| {
+                let whole = recording.files.iter().all(|file| file.finished);
+                recording.state != RecordingState::Finished || !whole
+            })
             .map(|recording| recording.id.clone())
             .collect();
         let inner = Arc::new(Inner {
@@ -310,13 +317,18 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Time since the start, on the clock of all writers.
+    /// Time on the clock of all writers.
     pub(super) fn elapsed(&self) -> Duration {
-        self.began.elapsed()
+        HEADROOM + self.began.elapsed()
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp::from_unix(self.began_wall + self.elapsed())
+        self.wall(self.elapsed())
+    }
+
+    /// A reading of the writers' clock as time of day, which never goes back.
+    fn wall(&self, at: Duration) -> Timestamp {
+        Timestamp::from_unix((self.began_wall + at).saturating_sub(HEADROOM))
     }
 
     /// Where a recording's files lie. Its name is one of the library's, never a client's.
@@ -528,18 +540,18 @@ impl Inner {
         }
         let inner = Arc::clone(&self);
         let id = running.id.clone();
-        let written = tokio::task::spawn_blocking(move || inner.mark_finished(&id)).await;
+        let written =
+            tokio::task::spawn_blocking(move || inner.mark_finished(&id, inner.now())).await;
         match written.map_err(io::Error::other).flatten() {
             Ok(()) => tracing::info!(recording = running.id, "recording finished"),
             Err(error) => tracing::warn!(recording = running.id, %error, "no manifest written"),
         }
     }
 
-    fn mark_finished(&self, id: &str) -> io::Result<()> {
-        let now = self.now();
+    fn mark_finished(&self, id: &str, at: Timestamp) -> io::Result<()> {
         let changed = self.lock().library.change(id, |recording| {
             recording.state = RecordingState::Finished;
-            recording.ended_at = Some(now);
+            recording.ended_at = Some(at);
         });
         changed.map_or(Ok(()), |recording| {
             manifest::write(&self.folder(id), &recording)
@@ -553,9 +565,10 @@ impl Inner {
         participant: &ParticipantId,
         opening: &Opening,
     ) -> io::Result<String> {
-        let at = Timestamp::from_unix(self.began_wall + opening.at);
+        let at = self.wall(opening.at);
         let mut name = String::new();
         let changed = self.lock().library.change(id, |recording| {
+            recording.begin_at(at);
             name = format!("{:04}.mp4", recording.files.len() + 1);
             recording.files.push(RecordedFile {
                 name: name.clone(),
@@ -625,11 +638,16 @@ impl Inner {
                 Err(error) => self.warn(id, &format!("{} cannot be repaired: {error}", left.name)),
             }
         }
-        self.warn(
-            id,
-            "the server ended while it recorded; what was on disk was kept",
-        );
-        if let Err(error) = self.mark_finished(id) {
+        let left = self.lock().library.get(id).cloned();
+        let Some(left) = left else { return };
+        if left.state != RecordingState::Finished {
+            let warning = "the server ended while it recorded; what was on disk was kept";
+            self.warn(id, warning);
+        }
+        let ended = left
+            .started_at
+            .plus(Duration::from_millis(left.duration_ms));
+        if let Err(error) = self.mark_finished(id, left.ended_at.unwrap_or(ended)) {
             tracing::warn!(recording = id, %error, "no manifest written");
         }
     }

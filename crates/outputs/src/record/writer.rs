@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use inver_media::container::fmp4::{Run, Sample, Track, file_header, fragment};
-use inver_media::{Config, Frame, Kind, MediaTime};
+use inver_media::{Codec, Config, Frame, Kind, MediaTime};
 
 /// Longest fragment, which is what a crash may cost beside what is not yet synced. Shorter ones
 /// cost more headers.
@@ -271,7 +271,7 @@ impl Writer {
             }
         };
         let at = u64::try_from(anchor + i128::from(base.0)).unwrap_or(0);
-        let codecs = tracks.iter().map(|track| track.config.codec().to_string());
+        let codecs = tracks.iter().map(|track| name(track.config.codec()));
         let mut open = Box::new(Open {
             base: base.0,
             sequence: 0,
@@ -480,7 +480,19 @@ impl Open {
     }
 }
 
+/// A codec as people call it.
+fn name(codec: Codec) -> String {
+    match codec {
+        Codec::Aac => "AAC".to_owned(),
+        Codec::Opus => "Opus".to_owned(),
+        Codec::H264 | Codec::H265 | Codec::Vp8 | Codec::Vp9 | Codec::Av1 => codec.to_string(),
+    }
+}
+
 /// A clock's reading in nanoseconds, with room for differences.
 fn nanos(at: Duration) -> i128 {
     i128::try_from(at.as_nanos()).unwrap_or(i128::MAX)
 }
+
+#[cfg(test)]
+mod tests;
