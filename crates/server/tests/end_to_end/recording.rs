@@ -35,7 +35,8 @@ async fn hashes(file: &str, stream: &str) -> Vec<String> {
     .await;
     assert_eq!(said, "", "{file} is read without a word");
     let lines = out.lines().filter(|line| !line.starts_with('#'));
-    let hash = |line: &str| line.rsplit(',').next().map(|hash| hash.trim().to_owned());
+    // Stream, times, duration, size, hash; what the container says beside may follow.
+    let hash = |line: &str| line.split(',').nth(5).map(|hash| hash.trim().to_owned());
     lines.filter_map(hash).collect()
 }
 
