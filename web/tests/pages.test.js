@@ -2,12 +2,13 @@ import assert from "node:assert/strict";
 import { readFile, readdir } from "node:fs/promises";
 import { test } from "node:test";
 import { readEvents } from "../assets/lib/api.js";
-import { bitrateText, clockText, flagOf, hashOf, proposeRoom, publicationText, roomOfPath, secondsSince, sentenceText, shareText, spanText } from "../assets/lib/format.js";
+import { bitrateText, clockText, flagOf, hashOf, proposeRoom, publicationText, roomOfPath, secondsSince, sentenceText, shareText, sizeText, spanText } from "../assets/lib/format.js";
 import { isRoomId } from "../sdk/room.js";
 
 test("figures as people read them", () => {
   assert.deepEqual([0, 96_400, 999_600, 2_540_000, 12_300_000].map(bitrateText), ["0 kbit/s", "96 kbit/s", "1.0 Mbit/s", "2.5 Mbit/s", "12 Mbit/s"]);
   assert.deepEqual([0, 0.0004, 0.013, 0.2, NaN].map(shareText), ["0 %", "< 0.1 %", "1.3 %", "20 %", "0 %"]);
+  assert.deepEqual([0, 640_400, 1_234_000, 85e6, 2.5e9].map(sizeText), ["0 kB", "640 kB", "1.2 MB", "85 MB", "2.5 GB"]);
   assert.deepEqual([0, 65, 3723].map(clockText), ["0:00", "1:05", "1:02:03"]);
   assert.deepEqual([5, 60, 3660, 90_000].map(spanText), ["5 s", "1 min", "1 h 1 min", "1 d 1 h"]);
   assert.equal(secondsSince("1970-01-01T00:00:10Z", 4000), 0);

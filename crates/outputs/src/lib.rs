@@ -4,6 +4,7 @@ mod bridge;
 mod frames;
 pub mod hls;
 pub mod push;
+pub mod record;
 pub mod rtmp;
 pub mod srt;
 pub mod thumbnail;

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::header;
 use inver_node::{Action, Handle, Policy, Secret};
-use inver_outputs::thumbnail;
+use inver_outputs::{record, thumbnail};
 
 use crate::config::{Config, Estimation};
 use crate::http::operations::Operations;
@@ -83,6 +83,21 @@ pub fn node_config(config: &Config) -> anyhow::Result<inver_node::Config> {
     })
 }
 
+/// Settings of recordings.
+pub fn record_config(config: &Config) -> record::Config {
+    let recording = &config.recording;
+    let folder = recording.folder.clone();
+    record::Config {
+        folder: folder.unwrap_or_else(|| config.data_dir().join("recordings")),
+        rooms: recording.rooms.clone(),
+        split_duration: recording.split_duration.0,
+        split_size: recording.split_size.0,
+        max_age: recording.max_age.0,
+        max_total_size: recording.max_total_size.0,
+        min_free_space: recording.min_free_space.0,
+    }
+}
+
 /// Settings of the HTTP doors.
 pub fn http_config(config: &Config) -> inver_http::Config {
     let server = &config.server;
@@ -119,7 +134,11 @@ pub struct Application {
 ///
 /// # Errors
 /// A setting that the doors refuse.
-pub fn application(config: &Config, handle: &Handle) -> anyhow::Result<Application> {
+pub fn application(
+    config: &Config,
+    handle: &Handle,
+    recorder: &record::Recorder,
+) -> anyhow::Result<Application> {
     let context = inver_http::Context::new(http_config(config)).context("server")?;
     let requests = Arc::new(HttpRequests::default());
     let ready = Arc::new(AtomicBool::new(true));
@@ -131,7 +150,12 @@ pub fn application(config: &Config, handle: &Handle) -> anyhow::Result<Applicati
         .merge(inver_outputs::whep::router(handle.clone(), context.clone()))
         .merge(hls(config, handle, &context)?)
         .merge(thumbnail::router(handle.clone(), context.clone(), pictures))
-        .merge(inver_signalling::api::router(handle.clone(), context));
+        .merge(record::router(recorder.clone(), context.clone()))
+        .merge(inver_signalling::api::router(
+            handle.clone(),
+            context,
+            [record::openapi()],
+        ));
     let app = doors
         .merge(pages::router(config.server.base_path.prefix()))
         .merge(operations.clone().guarded());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use inver_node::{Handle, Media};
+use inver_outputs::record::Recorder;
 use inver_proto::{CreateKey, CreateRoom, RoomId};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
@@ -47,6 +48,7 @@ pub struct Running {
     pub banner: String,
     /// The control plane.
     pub handle: Handle,
+    recorder: Recorder,
     ready: Arc<AtomicBool>,
     reload: Arc<Notify>,
     stop: watch::Sender<bool>,
@@ -83,7 +85,12 @@ impl Running {
             config.webrtc.ice_servers.clone(),
             handle.clone(),
         ));
-        let application = assemble::application(config, &handle)?;
+        let recording = assemble::record_config(config);
+        let folder = recording.folder.clone();
+        let recorder = Recorder::start(handle.clone(), recording)
+            .await
+            .with_context(|| format!("folder {} (recording.folder)", folder.display()))?;
+        let application = assemble::application(config, &handle, &recorder)?;
         let stream_key = first_stream_key(&handle).await;
         let listeners = bound.addresses()?;
         let show = first_run || show_admin_link;
@@ -108,6 +115,7 @@ impl Running {
             banner: banner.text(),
             listeners,
             handle,
+            recorder,
             ready: application.ready.clone(),
             reload,
             stop,
@@ -206,6 +214,14 @@ impl Running {
         let left = self.sessions();
         if left > 0 {
             tracing::info!(sessions = left, "closing sessions that did not leave");
+        }
+        // While publishers are still there: their last frames are worth as much as the others.
+        let closing = leave_by + (deadline - leave_by) / 2;
+        if timeout_at(closing.max(Instant::now() + LOOK), self.recorder.stop())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some recordings are completed at the next start");
         }
         if timeout_at(deadline, self.handle.stop()).await.is_err() {
             tracing::warn!("the control plane did not stop in time");

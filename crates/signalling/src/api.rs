@@ -27,9 +27,14 @@ use utoipa_axum::routes;
 /// Path of the description.
 const OPENAPI: &str = "/api/openapi.json";
 
-/// Routes `/api/v1/...` and `/api/openapi.json`.
-pub fn router(handle: Handle, http: Context) -> Router {
-    let (routes, document) = described();
+/// Routes `/api/v1/...` and `/api/openapi.json`. `others` describe operations below `/api/v1` that
+/// are served beside these.
+pub fn router(
+    handle: Handle,
+    http: Context,
+    others: impl IntoIterator<Item = utoipa::openapi::OpenApi>,
+) -> Router {
+    let (routes, document) = described(others);
     let document: Arc<str> = document
         .to_json()
         .expect("a description is strings, numbers and lists")
@@ -54,11 +59,13 @@ pub fn router(handle: Handle, http: Context) -> Router {
 
 /// The description alone, for programs that make clients from it.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    described().1
+    described([]).1
 }
 
 /// Routes and description come from the same list, so that neither can miss an operation.
-fn described() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
+fn described(
+    others: impl IntoIterator<Item = utoipa::openapi::OpenApi>,
+) -> (Router<ApiState>, utoipa::openapi::OpenApi) {
     let (routes, mut document) = OpenApiRouter::with_openapi(document::frame())
         .routes(routes!(server::show))
         .routes(routes!(rooms::list, rooms::create))
@@ -76,6 +83,9 @@ fn described() -> (Router<ApiState>, utoipa::openapi::OpenApi) {
         .routes(routes!(tokens::create))
         .routes(routes!(events::listen))
         .split_for_parts();
+    for other in others {
+        document.merge(other);
+    }
     document::complete(&mut document);
     (routes, document)
 }

@@ -18,7 +18,7 @@ fn router(fixture: &Fixture, open: bool) -> Router {
         ..Config::default()
     })
     .expect("a good configuration");
-    api::router(fixture.handle.clone(), context)
+    api::router(fixture.handle.clone(), context, [])
 }
 
 /// A server that asks for tokens.

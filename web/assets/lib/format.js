@@ -34,6 +34,16 @@ export function msText(value) {
 }
 
 /**
+ * @param {number} bytes
+ * @returns {string} Such as `640 kB` or `1.2 GB`.
+ */
+export function sizeText(bytes) {
+  const [divisor, unit] = bytes < 1e6 ? [1e3, "kB"] : bytes < 1e9 ? [1e6, "MB"] : [1e9, "GB"];
+  const value = bytes / divisor;
+  return `${value < 10 && unit !== "kB" ? value.toFixed(1) : Math.round(value)} ${unit}`;
+}
+
+/**
  * @param {number} seconds
  * @returns {string} Such as `4:05` or `1:02:03`.
  */

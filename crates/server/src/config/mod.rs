@@ -19,6 +19,6 @@ pub use print::effective;
 pub use problem::{Place, Problem, Problems};
 pub use schema::{
     Acme, AtLimit, Auth, Config, Estimation, Hooks, IceServer, Limits, Log, LogFormat, Metrics,
-    Rooms, SECTIONS, Server, Service, ServiceKind, Tls, Webrtc, WhenDown, keys_of,
+    Recording, Rooms, SECTIONS, Server, Service, ServiceKind, Tls, Webrtc, WhenDown, keys_of,
 };
-pub use value::{BasePath, Listen, Period, PublicUrl, Secret, UdpInput};
+pub use value::{BasePath, ByteSize, Listen, Period, PublicUrl, Secret, UdpInput};

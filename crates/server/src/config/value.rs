@@ -130,6 +130,61 @@ impl fmt::Debug for Period {
     }
 }
 
+/// A number of bytes, written like `500MB`, `2GB` or `1GiB`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ByteSize(pub u64);
+
+/// Units of sizes, the largest first.
+const UNITS: [(u64, &str); 9] = [
+    (1 << 40, "TiB"),
+    (1_000_000_000_000, "TB"),
+    (1 << 30, "GiB"),
+    (1_000_000_000, "GB"),
+    (1 << 20, "MiB"),
+    (1_000_000, "MB"),
+    (1 << 10, "KiB"),
+    (1_000, "kB"),
+    (1, "B"),
+];
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!("`{text}` is no size; write a number and a unit, like 500MB, 2GB or 1GiB, or 0")
+        };
+        if text == "0" {
+            return Ok(Self(0));
+        }
+        let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let (number, unit) = text.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let unit = unit.trim_start();
+        let found = UNITS
+            .iter()
+            .find(|(_, name)| name.eq_ignore_ascii_case(unit));
+        let (size, _) = found.ok_or_else(wrong)?;
+        number.checked_mul(*size).map(Self).ok_or_else(wrong)
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = |size: &u64| self.0 > 0 && self.0.is_multiple_of(*size);
+        match UNITS.iter().find(|(size, _)| whole(size)) {
+            Some((size, unit)) => write!(f, "{}{unit}", self.0 / size),
+            None => f.write_str("0"),
+        }
+    }
+}
+
+impl fmt::Debug for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// An address and port to listen on. `:8080` means all addresses, IPv6 and IPv4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listen(pub SocketAddr);
@@ -354,7 +409,7 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(Period, Listen, PublicUrl, BasePath, UdpInput);
+as_text!(ByteSize, Period, Listen, PublicUrl, BasePath, UdpInput);
 
 /// A list, or one value that stands for a list of one.
 pub(super) fn one_or_many<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>

@@ -33,6 +33,7 @@ const PAGES: &[(&str, &str)] = &[
     ("/publish/{room}", "pages/publish.html"),
     ("/watch/{room}", "pages/watch.html"),
     ("/admin", "pages/admin.html"),
+    ("/recordings", "pages/recordings.html"),
     ("/docs", "pages/docs.html"),
 ];
 

@@ -21,6 +21,7 @@ mod network;
 mod offers;
 mod publishers;
 mod reconnect;
+mod recording;
 mod restart;
 mod restream;
 mod rtmp;

@@ -1,11 +1,12 @@
 //! Fragmented MP4 (ISO/IEC 14496-12) as CMAF (ISO/IEC 23000-19) has it: what HLS segments and
-//! recordings are made of. Writes, never reads.
+//! recordings are made of. Reads nothing but what it wrote itself.
 //!
 //! A stream is an [initialisation segment](init_segment) and then [fragments](fragment), each with
 //! the decoding time of its first sample, so that a player or a reader of a file that was cut off
 //! can use all that is there.
 
 mod boxes;
+mod file;
 mod fragment;
 mod init;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use crate::codec::aac::AudioSpecificConfig;
 use crate::codec::{records, vp9};
 use crate::{Codec, Config, Frame, MediaTime};
 
+pub use file::{Index, file_header};
 pub use fragment::{Run, fragment};
 pub use init::init_segment;
 
@@ -32,6 +34,15 @@ pub enum Unsupported {
     /// The configuration lacks what its record needs.
     #[error("the configuration of {0} is incomplete: no record can be made of it")]
     Incomplete(Codec),
+}
+
+impl Unsupported {
+    /// What cannot be written.
+    pub fn codec(self) -> Codec {
+        match self {
+            Self::Codec(codec) | Self::Incomplete(codec) => codec,
+        }
+    }
 }
 
 /// A track of an MP4 stream.

@@ -1,0 +1,20 @@
+//! Recording: rooms kept in files that a crash does not spoil.
+//!
+//! One file for each participant and stretch of unchanged media, in fragmented MP4, with a manifest
+//! that places all of them on one clock. What frames become is decided by a [writer](writer) that
+//! knows no file; [files](file) are appended only, and made ordinary MP4 at their end.
+//! The [recorder](Recorder) starts and stops recordings by policy or by the [API](router), keeps
+//! the index, and clears away what is too old or too much. Nothing here codes media again.
+
+mod api;
+mod download;
+mod file;
+mod library;
+mod manifest;
+mod recorder;
+mod session;
+mod writer;
+
+pub use api::{RecordingList, openapi, router};
+pub use manifest::{RecordedFile, Recording, RecordingState};
+pub use recorder::{Config, Recorder};
