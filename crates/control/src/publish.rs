@@ -295,7 +295,10 @@ impl Control {
             return conflict(detail, Duration::from_secs(5));
         }
         // Encoders that reconnect by themselves would throw each other out for ever.
-        let patient = matches!(door, Door::Rtmp | Door::Srt | Door::Ftl | Door::Udp);
+        let patient = matches!(
+            door,
+            Door::Rtmp | Door::Rtsp | Door::Srt | Door::Ftl | Door::Udp
+        );
         if grant.is_authenticated() && !patient {
             return Ok(());
         }
@@ -354,7 +357,7 @@ fn who(grant: &Grant, asked: Option<ParticipantId>) -> Result<ParticipantId, Ref
 /// What kind of room comes to be when somebody publishes through this door.
 fn kind_made_by(door: Door) -> RoomKind {
     match door {
-        Door::Whip | Door::Whep | Door::Rtmp | Door::Srt | Door::Ftl | Door::Udp => {
+        Door::Whip | Door::Whep | Door::Rtmp | Door::Rtsp | Door::Srt | Door::Ftl | Door::Udp => {
             RoomKind::Broadcast
         }
     }

@@ -2,6 +2,7 @@
 
 mod frames;
 pub mod rtmp;
+pub mod rtsp;
 pub mod srt;
 pub mod thumbnail;
 pub mod whep;

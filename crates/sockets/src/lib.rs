@@ -9,6 +9,7 @@
 mod limit;
 mod listen;
 pub mod rtmp;
+pub mod rtsp;
 mod said;
 mod session;
 pub mod srt;

@@ -23,6 +23,7 @@ mod publishers;
 mod reconnect;
 mod restart;
 mod rtmp;
+mod rtsp;
 mod second_stack;
 mod simulcast;
 mod srt;
