@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodersOf, maskedEncodersOf } from "../assets/lib/encoders.js";
 
-const PORTS = { rtmp: 1935, rtmps: 1936, srt: 8890, ftl: 8084 };
+const PORTS = { rtmp: 1935, rtmps: 1936, rtsp: 8554, srt: 8890, ftl: 8084 };
 const KEY = "k3y0123456789abc";
 
 /**
@@ -37,7 +37,7 @@ const fields = (one) => one.guides.flatMap((guide) => guide.fields ?? []);
 const commands = (one) => one.guides.flatMap((guide) => guide.commands ?? []).map(([, text]) => text);
 
 test("each open door has its settings, and those that are off are not shown", () => {
-  assert.deepEqual(encodersOf(target()).map(({ id }) => id), ["whip", "rtmp", "srt", "ftl"]);
+  assert.deepEqual(encodersOf(target()).map(({ id }) => id), ["whip", "rtmp", "rtsp", "srt", "ftl"]);
   assert.deepEqual(encodersOf(target({ ports: {} })).map(({ id }) => id), ["whip"]);
   assert.deepEqual(encodersOf(target({ ports: { srt: 1 } })).map(({ id }) => id), ["whip", "srt"]);
 });

@@ -297,7 +297,7 @@ impl Control {
         // Encoders that reconnect by themselves would throw each other out for ever.
         let patient = matches!(
             door,
-            Door::Rtmp | Door::Srt | Door::Ftl | Door::Udp | Door::Pull
+            Door::Rtmp | Door::Rtsp | Door::Srt | Door::Ftl | Door::Udp | Door::Pull
         );
         if grant.is_authenticated() && !patient {
             return Ok(());
@@ -360,6 +360,7 @@ fn kind_made_by(door: Door) -> RoomKind {
         Door::Whip
         | Door::Whep
         | Door::Rtmp
+        | Door::Rtsp
         | Door::Srt
         | Door::Ftl
         | Door::Udp

@@ -1,9 +1,11 @@
 //! Inputs: each turns one outside protocol into publications.
 
+mod clock;
 pub mod ftl;
 mod mpegts;
 pub mod pull;
 pub mod rtmp;
+pub mod rtsp;
 pub mod srt;
 pub mod udp_ts;
 pub mod whip;

@@ -6,6 +6,7 @@ pub mod hls;
 pub mod push;
 pub mod record;
 pub mod rtmp;
+pub mod rtsp;
 pub mod srt;
 pub mod thumbnail;
 pub mod whep;

@@ -29,6 +29,8 @@ pub enum Door {
     Whep,
     /// RTMP and Enhanced RTMP, plain or over TLS.
     Rtmp,
+    /// RTSP, its media over TCP or UDP.
+    Rtsp,
     /// SRT.
     Srt,
     /// FTL.
@@ -48,6 +50,7 @@ impl Door {
             Self::Whip => "whip",
             Self::Whep => "whep",
             Self::Rtmp => "rtmp",
+            Self::Rtsp => "rtsp",
             Self::Srt => "srt",
             Self::Ftl => "ftl",
             Self::Udp => "udp",

@@ -200,6 +200,9 @@ pub struct EncoderPorts {
     /// RTMP over TLS.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rtmps: Option<u16>,
+    /// RTSP over TCP.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rtsp: Option<u16>,
     /// SRT over UDP.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub srt: Option<u16>,

@@ -1,4 +1,4 @@
-//! Broadcast protocols as state machines: RTMP, SRT, FTL.
+//! Broadcast protocols as state machines: RTMP, RTSP, SRT, FTL.
 //!
 //! Each turns bytes and time into events and bytes; the doors own sockets, rooms and rights. They
 //! never open a socket, read a clock or decide who may publish.
@@ -6,4 +6,5 @@
 pub mod ftl;
 mod percent;
 pub mod rtmp;
+pub mod rtsp;
 pub mod srt;

@@ -134,6 +134,9 @@ impl Banner<'_> {
                 &format!("rtmps://{host}:{port}/live  stream key {key}"),
             );
         }
+        if let Some(port) = self.encoders.rtsp {
+            line("RTSP", &format!("rtsp://{host}:{port}/{key}"));
+        }
         if let Some(port) = self.encoders.srt {
             line("SRT", &format!("srt://{host}:{port}?streamid=publish:{id}"));
         }
@@ -274,6 +277,7 @@ mod tests {
         static ENCODERS: EncoderPorts = EncoderPorts {
             rtmp: Some(1935),
             rtmps: None,
+            rtsp: Some(8554),
             srt: Some(8890),
             ftl: Some(8084),
         };
@@ -302,6 +306,7 @@ mod tests {
         for part in [
             "rtmp://127.0.0.1:1935/live  stream key live-s3cret",
             "srt://127.0.0.1:8890?streamid=publish:live:s3cret",
+            "rtsp://127.0.0.1:8554/live-s3cret",
             "FTL",
         ] {
             assert!(text.contains(part), "{part}: {text}");

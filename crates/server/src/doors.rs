@@ -1,12 +1,13 @@
-//! The doors on sockets of their own: RTMP, SRT, FTL, transport streams over UDP.
+//! The doors on sockets of their own: RTMP, RTSP, SRT, FTL, transport streams over UDP.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use inver_inputs::{ftl, rtmp, srt, udp_ts};
+use inver_inputs::{ftl, rtmp, rtsp, srt, udp_ts};
 use inver_node::Handle;
 use inver_proto::EncoderPorts;
+use inver_sockets::rtsp::Udp;
 use inver_sockets::{Limits, Stop};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, UdpSocket};
@@ -18,11 +19,16 @@ use crate::listen;
 /// How long an input that failed waits before it is bound again: an interface may come back.
 const REBIND: Duration = Duration::from_secs(10);
 
+/// UDP port of RTSP's media, where none is named: what other servers of RTSP use.
+const MEDIA_PORT: u16 = 8000;
+
 /// Addresses of encoders, bound before anything else begins.
 #[derive(Default)]
 pub(crate) struct Bound {
     rtmp: Vec<TcpListener>,
     rtmps: Vec<TcpListener>,
+    rtsp: Vec<(TcpListener, Option<(UdpSocket, UdpSocket)>)>,
+    rtsps: Vec<TcpListener>,
     srt: Vec<UdpSocket>,
     ftl: Vec<(TcpListener, UdpSocket)>,
     /// What could not be had of what nobody asked for by name, and why.
@@ -50,6 +56,22 @@ impl Bound {
             bound
                 .rtmps
                 .extend(bound.missing.take("RTMPS", named, listener)?);
+        }
+        for address in config.rtsp_listen() {
+            let named = config.rtsp.listen.is_some();
+            let listener = listen::bind(address, "rtsp.listen", None);
+            if let Some(listener) = bound.missing.take("RTSP", named, listener)? {
+                let named = config.rtsp.udp_port.is_some();
+                let ports = media_ports(address.0, config.rtsp.udp_port);
+                let ports = bound.missing.take("RTSP over UDP", named, ports)?;
+                bound.rtsp.push((listener, ports.flatten()));
+            }
+        }
+        for address in config.rtsps_listen() {
+            let listener = listen::bind(address, "rtsp.tls_listen", None);
+            bound
+                .rtsps
+                .extend(bound.missing.take("RTSPS", true, listener)?);
         }
         for address in config.srt_listen() {
             let named = config.srt.listen.is_some();
@@ -80,6 +102,7 @@ impl Bound {
         EncoderPorts {
             rtmp: tcp(self.rtmp.first()),
             rtmps: tcp(self.rtmps.first()),
+            rtsp: tcp(self.rtsp.first().map(|(listener, _)| listener)),
             srt: self
                 .srt
                 .first()
@@ -117,6 +140,29 @@ impl Bound {
             let (door, stop) = (door.clone(), stop.clone());
             serving.spawn(async move { door.serve(listener, tls, stop).await });
         }
+        let reader = inver_outputs::rtsp::Reader::new(
+            handle.clone(),
+            inver_outputs::rtsp::Config::default(),
+        );
+        let settings = rtsp::Config {
+            limits: Limits {
+                connections: config.rtsp.connections,
+                per_address: config.rtsp.connections_per_address,
+            },
+        };
+        let door = rtsp::Server::new(handle.clone(), settings, Arc::new(reader));
+        let plain = self.rtsp.into_iter().map(|(listener, media)| {
+            let media = media.map(|(rtp, rtcp)| Arc::new(Udp::new(rtp, rtcp)));
+            (listener, None, media)
+        });
+        let secure = self
+            .rtsps
+            .into_iter()
+            .map(|listener| (listener, tls.cloned(), None));
+        for (listener, tls, media) in plain.chain(secure) {
+            let (door, stop) = (door.clone(), stop.clone());
+            serving.spawn(async move { door.serve(listener, tls, media, stop).await });
+        }
         for socket in self.srt {
             let (door, stop) = (srt_door(config, handle), stop.clone());
             serving.spawn(async move {
@@ -146,6 +192,23 @@ impl Bound {
         serving.spawn(inver_inputs::pull::run(handle.clone(), tls, stop.clone()));
         for input in config.udp.inputs.clone() {
             serving.spawn(receive(input, handle.clone(), stop.clone()));
+        }
+    }
+}
+
+/// The two UDP ports of RTSP's media beside an address, where there are to be any.
+fn media_ports(
+    beside: SocketAddr,
+    port: Option<u16>,
+) -> Result<Option<(UdpSocket, UdpSocket)>, listen::Error> {
+    let bind = |port| listen::bind_udp(Listen(SocketAddr::new(beside.ip(), port)), "rtsp.udp_port");
+    match port {
+        Some(0) => Ok(None),
+        // Reports need not stand behind media: clients are told both ports.
+        None if beside.port() == 0 => Ok(Some((bind(0)?, bind(0)?))),
+        port => {
+            let port = port.unwrap_or(MEDIA_PORT);
+            Ok(Some((bind(port)?, bind(port.saturating_add(1))?)))
         }
     }
 }

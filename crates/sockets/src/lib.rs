@@ -10,6 +10,7 @@ mod backoff;
 mod limit;
 mod listen;
 pub mod rtmp;
+pub mod rtsp;
 mod said;
 mod session;
 pub mod srt;

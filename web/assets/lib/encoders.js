@@ -95,6 +95,7 @@ export function encodersOf(target) {
   return [
     whip(target, given),
     ...(ports.rtmp === undefined && ports.rtmps === undefined ? [] : [rtmp(target, key)]),
+    ...(ports.rtsp === undefined ? [] : [rtsp(target, ports.rtsp, key)]),
     ...(ports.srt === undefined ? [] : [srt(target, ports.srt, key)]),
     ...(ports.ftl === undefined ? [] : [ftl(target, ports.ftl, key)]),
   ];
@@ -224,6 +225,47 @@ function rtmp({ room, host, ports, keyed }, key) {
     hints: [
       ...(keyed ? ["Where an encoder has one field only, it takes server and stream key together, with “/” between them."] : []),
       ...(plain && secure ? ["RTMP sends the stream key readable by everybody on the way; RTMPS does not."] : []),
+      "Pictures with B-frames cost viewers over WebRTC quality or do not play at all: set them to 0.",
+    ],
+  };
+}
+
+/**
+ * @param {Target} target
+ * @param {number} port
+ * @param {string} key
+ * @returns {DoorGuide}
+ */
+function rtsp({ room, host }, port, key) {
+  const stream = key === "" ? room : TOKEN.test(key) ? `${room}?token=${key}` : `${room}-${key}`;
+  const address = `rtsp://${host}:${port}/${stream}`;
+  return {
+    id: "rtsp",
+    name: "RTSP",
+    intro: "What cameras, recorders and media tools speak. H264, H265, VP8, VP9 or AV1 with AAC or Opus, over TCP or UDP.",
+    guides: [
+      {
+        title: "Cameras and encoders that push",
+        fields: [["Address", address]],
+      },
+      ffmpeg([VIDEO, AAC], `-f rtsp -rtsp_transport tcp ${quoted(address)}`),
+      {
+        title: "GStreamer",
+        commands: [
+          [
+            "A test picture with sound",
+            command(
+              `gst-launch-1.0 rtspclientsink name=out protocols=tcp location=${quoted(address)}`,
+              GST_PICTURE,
+              `${GST_H264} ! h264parse ! out.`,
+              `${GST_AAC} ! out.`,
+            ),
+          ],
+        ],
+      },
+    ],
+    hints: [
+      "Without -rtsp_transport tcp media goes over UDP, where what is lost stays lost.",
       "Pictures with B-frames cost viewers over WebRTC quality or do not play at all: set them to 0.",
     ],
   };

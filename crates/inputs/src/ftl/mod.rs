@@ -3,7 +3,6 @@
 //! A channel is a room's number, and the challenge is answered with one of the room's stream keys.
 //! H.264 or VP8, and Opus. Rights, rooms and media are the node's.
 
-mod clock;
 mod demux;
 mod server;
 mod session;

@@ -4,7 +4,7 @@ use inver_media::payload::{Depacketized, Depacketizer, PayloadPacket};
 use inver_media::{Frame, Kind};
 use inver_protocols::ftl::{Attributes, Received, SenderReport};
 
-use super::clock::Clock;
+use crate::clock::Clock;
 
 /// Turns the packets of one client into frames.
 #[derive(Debug)]

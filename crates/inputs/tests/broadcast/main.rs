@@ -3,6 +3,7 @@
 mod ftl;
 mod rtmp;
 mod rtmps;
+mod rtsp;
 mod srt;
 mod support;
 mod udp_ts;

@@ -7,9 +7,10 @@ use inver_http::testing::Fixture;
 use inver_media::Frame;
 use inver_node::{Client, Credentials, FrameReader, Read, ReadFrames};
 use inver_proto::{CreateKey, CreateRoom, Direction, Door, RoomId};
+use inver_protocols::rtsp::Status;
 use inver_protocols::srt::Rejection;
 use inver_sockets::testing::soon;
-use inver_sockets::{rtmp, srt};
+use inver_sockets::{rtmp, rtsp, srt};
 use tokio::sync::watch;
 
 pub(crate) fn room(name: &str) -> RoomId {
@@ -112,6 +113,17 @@ impl rtmp::Player for Handed {
             let core = play.connection.core();
             core.refuse("NetStream.Play.StreamNotFound", "only a test");
             play.connection.close().await;
+        })
+    }
+}
+
+impl rtsp::Reader for Handed {
+    fn read(&self, mut read: rtsp::Read) -> rtsp::Reading<'_> {
+        self.note(read.wish.address.path().to_owned());
+        Box::pin(async move {
+            // A client that is gone needs no word.
+            let _ = read.connection.refuse(Status::NotFound, "only a test");
+            read.connection.close().await;
         })
     }
 }

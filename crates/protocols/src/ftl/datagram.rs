@@ -83,7 +83,7 @@ fn sender_report(bytes: &[u8]) -> Option<SenderReport> {
     })
 }
 
-fn rtp(bytes: &[u8]) -> Option<Rtp<'_>> {
+pub(crate) fn rtp(bytes: &[u8]) -> Option<Rtp<'_>> {
     let (&first, &second) = (bytes.first()?, bytes.get(1)?);
     let sequence = bytes.get(2..)?.first_chunk()?;
     let mut payload = bytes.get(12 + 4 * usize::from(first & 0x0f)..)?;

@@ -19,6 +19,7 @@ mod tests;
 pub use attributes::{Attributes, Stream};
 pub use code::Code;
 pub use control::{Closed, Control, Event, MAX_LINE, READ_TIMEOUT, verify};
+pub(crate) use datagram::rtp;
 pub use datagram::{Datagram, Rtp, SenderReport, classify};
 pub use media::{Media, Reaction};
 pub use receiver::{Counters, Received, Receiver, Settings};

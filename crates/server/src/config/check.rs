@@ -65,6 +65,16 @@ impl Config {
         self.beside(self.rtmp.tls_listen.as_ref(), 1936)
     }
 
+    /// Addresses of RTSP: as configured, else those of the pages with port 8554.
+    pub fn rtsp_listen(&self) -> Vec<Listen> {
+        self.beside(self.rtsp.listen.as_ref(), 8554)
+    }
+
+    /// Addresses of RTSP over TLS: as configured, else none.
+    pub fn rtsps_listen(&self) -> Vec<Listen> {
+        self.rtsp.tls_listen.clone().unwrap_or_default()
+    }
+
     /// Addresses of SRT: as configured, else those of the pages with port 8890.
     pub fn srt_listen(&self) -> Vec<Listen> {
         self.beside(self.srt.listen.as_ref(), 8890)
@@ -94,6 +104,8 @@ impl Config {
         let broadcast = [
             self.rtmp_listen(),
             self.rtmps_listen(),
+            self.rtsp_listen(),
+            self.rtsps_listen(),
             self.srt_listen(),
             self.ftl_listen(),
         ];
@@ -219,7 +231,7 @@ impl Loaded {
         }
         if config.rooms.open == Some(true) && !config.openness().is_open() {
             let message = "rooms without keys are for this machine only: with this, every \
-                           address in server.listen, rtmp.listen, srt.listen and ftl.listen \
+                           address in server.listen, rtmp.listen, rtsp.listen, srt.listen and ftl.listen \
                            must be a loopback one, like 127.0.0.1:8080";
             wrong("rooms", "open", message.into());
         }
@@ -260,6 +272,12 @@ impl Loaded {
                 "rtmp",
                 "connections_per_address",
                 config.rtmp.connections_per_address,
+            ),
+            ("rtsp", "connections", config.rtsp.connections),
+            (
+                "rtsp",
+                "connections_per_address",
+                config.rtsp.connections_per_address,
             ),
             ("srt", "connections", config.srt.connections),
             (
@@ -346,6 +364,14 @@ impl Loaded {
         if !config.is_https() && !config.rtmps_listen().is_empty() {
             let message = "needs tls.certificate, tls.self_signed or acme.domains";
             wrong("rtmp", "tls_listen", message.into());
+        }
+        if !config.is_https() && !config.rtsps_listen().is_empty() {
+            let message = "needs tls.certificate, tls.self_signed or acme.domains";
+            wrong("rtsp", "tls_listen", message.into());
+        }
+        if config.rtsp.udp_port == Some(u16::MAX) {
+            let message = "leaves no port for reports behind it; use a lower one";
+            wrong("rtsp", "udp_port", message.into());
         }
         if config.srt.latency.0 > Duration::from_secs(10) {
             let message = "is longer than 10s, which no live stream needs";

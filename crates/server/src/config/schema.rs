@@ -25,6 +25,8 @@ pub struct Config {
     pub webrtc: Webrtc,
     /// RTMP and RTMPS.
     pub rtmp: Rtmp,
+    /// RTSP and RTSPS.
+    pub rtsp: Rtsp,
     /// SRT.
     pub srt: Srt,
     /// FTL.
@@ -228,6 +230,37 @@ impl Default for Rtmp {
         Self {
             listen: None,
             tls_listen: None,
+            connections: 1_000,
+            connections_per_address: 250,
+        }
+    }
+}
+
+/// `[rtsp]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rtsp {
+    /// Addresses; see [`Config::rtsp_listen`] for the default. An empty list turns RTSP off.
+    #[serde(deserialize_with = "some_or_many")]
+    pub listen: Option<Vec<Listen>>,
+    /// Addresses of RTSP over TLS; none by default.
+    #[serde(deserialize_with = "some_or_many")]
+    pub tls_listen: Option<Vec<Listen>>,
+    /// UDP port of media, the next being that of reports; 0: media goes over TCP only. Without it
+    /// 8000 where that is free, and free ones beside an address whose port is chosen.
+    pub udp_port: Option<u16>,
+    /// Connections at once, RTSP and RTSPS together.
+    pub connections: usize,
+    /// Connections of one address.
+    pub connections_per_address: usize,
+}
+
+impl Default for Rtsp {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            tls_listen: None,
+            udp_port: None,
             connections: 1_000,
             connections_per_address: 250,
         }
@@ -700,6 +733,7 @@ pub static SECTIONS: std::sync::LazyLock<Vec<(&'static str, &'static [&'static s
             ("acme", fields::<Acme>()),
             ("webrtc", fields::<Webrtc>()),
             ("rtmp", fields::<Rtmp>()),
+            ("rtsp", fields::<Rtsp>()),
             ("srt", fields::<Srt>()),
             ("ftl", fields::<Ftl>()),
             ("udp", fields::<Udp>()),

@@ -88,7 +88,7 @@ async fn garbage_at_the_ports_disturbs_nobody() {
     let mut random = fastrand::Rng::with_seed(7);
     // Half handshakes that stay open for as long as the test runs.
     let mut open = Vec::new();
-    for encoder in [Encoder::Rtmp, Encoder::Rtmps, Encoder::Ftl] {
+    for encoder in [Encoder::Rtmp, Encoder::Rtmps, Encoder::Rtsp, Encoder::Ftl] {
         let address = server.encoder(encoder);
         for number in 0..EACH {
             let mut bytes = noise(random.usize(1..6000), &mut random);

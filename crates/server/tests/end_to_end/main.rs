@@ -25,6 +25,7 @@ mod recording;
 mod restart;
 mod restream;
 mod rtmp;
+mod rtsp;
 mod second_stack;
 mod simulcast;
 mod srt;

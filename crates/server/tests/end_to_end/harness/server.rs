@@ -44,7 +44,7 @@ impl Builder {
             data,
         };
         // Servers of several tests run side by side.
-        ["rtmp.listen", "srt.listen", "ftl.listen"]
+        ["rtmp.listen", "rtsp.listen", "srt.listen", "ftl.listen"]
             .into_iter()
             .fold(builder, |builder, key| builder.set(key, "127.0.0.1:0"))
     }
@@ -141,7 +141,7 @@ impl Builder {
             .split(|c: char| !c.is_ascii_digit())
             .next()
             .unwrap_or_default();
-        let encoders = ["RTMP ", "RTMPS ", "SRT ", "FTL "].map(|name| {
+        let encoders = ["RTMP ", "RTMPS ", "SRT ", "FTL ", "RTSP "].map(|name| {
             let line = banner
                 .iter()
                 .find_map(|line| line.trim().strip_prefix(name))?;
@@ -193,6 +193,7 @@ pub(crate) enum Encoder {
     Rtmps,
     Srt,
     Ftl,
+    Rtsp,
 }
 
 /// A running server; killed when dropped.
@@ -203,8 +204,8 @@ pub(crate) struct Server {
     base: String,
     /// UDP and TCP port of the only shard.
     pub(crate) media_port: u16,
-    /// Ports of RTMP, RTMPS, SRT and FTL, where the banner tells them.
-    encoders: [Option<u16>; 4],
+    /// Ports of RTMP, RTMPS, SRT, FTL and RTSP, where the banner tells them.
+    encoders: [Option<u16>; 5],
     /// The administrator's token, where the banner shows it.
     pub(crate) admin: Option<String>,
     http: reqwest::Client,
@@ -237,6 +238,11 @@ impl Server {
     /// URL of a stream over RTMP.
     pub(crate) fn rtmp(&self, stream: &str) -> String {
         format!("rtmp://{}/live/{stream}", self.encoder(Encoder::Rtmp))
+    }
+
+    /// URL of a stream over RTSP.
+    pub(crate) fn rtsp(&self, stream: &str) -> String {
+        format!("rtsp://{}/{stream}", self.encoder(Encoder::Rtsp))
     }
 
     /// URL of a stream over SRT; `options` begin with `&`.

@@ -18,7 +18,7 @@ const MOST: i128 = 2_000_000_000;
 
 /// Places the timestamps of one client's streams.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     origin: Instant,
     video: Lane,
     audio: Lane,
@@ -54,7 +54,7 @@ impl Lane {
 
 impl Clock {
     /// Time zero is `now`.
-    pub(super) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self {
             origin: now,
             video: Lane::new(Kind::Video),
@@ -70,7 +70,7 @@ impl Clock {
     }
 
     /// Notes a packet, before its frame is placed; `timestamp` is extended.
-    pub(super) fn packet(&mut self, kind: Kind, timestamp: u64, arrival: Instant) {
+    pub(crate) fn packet(&mut self, kind: Kind, timestamp: u64, arrival: Instant) {
         let since = arrival.saturating_duration_since(self.origin).as_nanos();
         let since = i128::try_from(since).unwrap_or(i128::MAX / 2);
         let lane = self.lane(kind);
@@ -82,7 +82,7 @@ impl Clock {
     }
 
     /// Notes what the client says about its clocks.
-    pub(super) fn report(&mut self, kind: Kind, report: &SenderReport) {
+    pub(crate) fn report(&mut self, kind: Kind, report: &SenderReport) {
         let lane = self.lane(kind);
         if lane.offset.is_none() {
             return;
@@ -97,7 +97,13 @@ impl Clock {
         let Some(timestamp) = lane.last.checked_add_signed(step) else {
             return;
         };
-        let wall = i128::from(report.ntp) * 1_000_000_000 / (1 << 32);
+        self.mark(kind, report.ntp, timestamp);
+    }
+
+    /// Notes that an extended timestamp was at an NTP time (Q32.32) of the client.
+    pub(crate) fn mark(&mut self, kind: Kind, ntp: u64, timestamp: u64) {
+        let lane = self.lane(kind);
+        let wall = i128::from(ntp) * 1_000_000_000 / (1 << 32);
         lane.wall = Some(wall - lane.nanos(timestamp));
         self.align();
     }
@@ -117,7 +123,7 @@ impl Clock {
     }
 
     /// When a frame with this extended timestamp is seen or heard.
-    pub(super) fn time(&mut self, kind: Kind, timestamp: u64) -> MediaTime {
+    pub(crate) fn time(&mut self, kind: Kind, timestamp: u64) -> MediaTime {
         let lane = self.lane(kind);
         let time = lane.nanos(timestamp) + lane.offset.unwrap_or(0);
         MediaTime(i64::try_from(time).unwrap_or(0))
