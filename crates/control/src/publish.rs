@@ -295,7 +295,11 @@ impl Control {
             return conflict(detail, Duration::from_secs(5));
         }
         // Encoders that reconnect by themselves would throw each other out for ever.
-        let patient = matches!(door, Door::Rtmp | Door::Srt | Door::Ftl | Door::Udp);
+        // And nobody's own publication gives way to one from another server.
+        let patient = matches!(
+            door,
+            Door::Rtmp | Door::Srt | Door::Ftl | Door::Udp | Door::Relay
+        );
         if grant.is_authenticated() && !patient {
             return Ok(());
         }
@@ -354,7 +358,7 @@ fn who(grant: &Grant, asked: Option<ParticipantId>) -> Result<ParticipantId, Ref
 /// What kind of room comes to be when somebody publishes through this door.
 fn kind_made_by(door: Door) -> RoomKind {
     match door {
-        Door::Whip | Door::Whep | Door::Rtmp | Door::Srt | Door::Ftl | Door::Udp => {
+        Door::Whip | Door::Whep | Door::Rtmp | Door::Srt | Door::Ftl | Door::Udp | Door::Relay => {
             RoomKind::Broadcast
         }
     }

@@ -70,7 +70,7 @@ pub fn created(
 pub(crate) fn accept_patch(door: Door) -> &'static str {
     match door {
         Door::Whep => "application/trickle-ice-sdpfrag, application/sdp",
-        Door::Whip | Door::Rtmp | Door::Srt | Door::Ftl | Door::Udp => SDP_FRAGMENT,
+        Door::Whip | Door::Rtmp | Door::Srt | Door::Ftl | Door::Udp | Door::Relay => SDP_FRAGMENT,
     }
 }
 

@@ -28,7 +28,7 @@ pub fn session(state: DoorState) -> Router {
 fn methods(door: Door) -> &'static str {
     match door {
         Door::Whep => "GET, HEAD, OPTIONS, PATCH, POST, DELETE",
-        Door::Whip | Door::Rtmp | Door::Srt | Door::Ftl | Door::Udp => {
+        Door::Whip | Door::Rtmp | Door::Srt | Door::Ftl | Door::Udp | Door::Relay => {
             "GET, HEAD, OPTIONS, PATCH, DELETE"
         }
     }

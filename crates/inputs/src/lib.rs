@@ -2,6 +2,7 @@
 
 pub mod ftl;
 mod mpegts;
+pub mod relay;
 pub mod rtmp;
 pub mod srt;
 pub mod udp_ts;

@@ -16,6 +16,7 @@ mod handle;
 mod link;
 mod media;
 mod pictures;
+mod relay;
 mod run;
 mod secrets;
 mod sessions;
@@ -40,6 +41,7 @@ pub use inver_control::{
 pub use inver_service::{ReportPolicy, Service};
 pub use media::{Answering, Media};
 pub use pictures::{Pictures, Picturing};
+pub use relay::{Fetching, Pull, Pulled, Relays};
 pub use secrets::SecretsError;
 pub use store::StoreError;
 pub use watch::{EventItem, EventReader, SessionWatch};

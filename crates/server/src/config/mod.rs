@@ -8,6 +8,7 @@ mod check;
 mod load;
 mod print;
 mod problem;
+mod relay;
 mod schema;
 mod service;
 mod value;
@@ -16,6 +17,7 @@ pub use check::Openness;
 pub use load::{Flag, Loaded, Origin, Sources, load};
 pub use print::effective;
 pub use problem::{Place, Problem, Problems};
+pub use relay::{Relay, RelayedRoom};
 pub use schema::{
     Acme, AtLimit, Auth, Config, Estimation, Hooks, IceServer, Limits, Log, LogFormat, Metrics,
     Rooms, SECTIONS, Server, Service, ServiceKind, Tls, Webrtc, WhenDown, keys_of,

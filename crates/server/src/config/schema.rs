@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::relay::Relay;
 use super::value::{
     BasePath, Listen, Period, PublicUrl, Secret, UdpInput, one_or_many, some_or_many,
 };
@@ -30,6 +31,8 @@ pub struct Config {
     pub ftl: Ftl,
     /// Transport streams over UDP.
     pub udp: Udp,
+    /// Rooms that come from other servers.
+    pub relay: Relay,
     /// What rooms allow.
     pub rooms: Rooms,
     /// Who administers.
@@ -573,6 +576,7 @@ pub static SECTIONS: std::sync::LazyLock<Vec<(&'static str, &'static [&'static s
             ("srt", fields::<Srt>()),
             ("ftl", fields::<Ftl>()),
             ("udp", fields::<Udp>()),
+            ("relay", fields::<Relay>()),
             ("rooms", fields::<Rooms>()),
             ("auth", fields::<Auth>()),
             ("service", fields::<Service>()),

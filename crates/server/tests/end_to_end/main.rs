@@ -21,6 +21,7 @@ mod network;
 mod offers;
 mod publishers;
 mod reconnect;
+mod relay;
 mod restart;
 mod rtmp;
 mod second_stack;
