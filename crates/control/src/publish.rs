@@ -295,9 +295,10 @@ impl Control {
             return conflict(detail, Duration::from_secs(5));
         }
         // Encoders that reconnect by themselves would throw each other out for ever.
+        // And nobody's own publication gives way to one from another server.
         let patient = matches!(
             door,
-            Door::Rtmp | Door::Rtsp | Door::Srt | Door::Ftl | Door::Udp | Door::Pull
+            Door::Rtmp | Door::Rtsp | Door::Srt | Door::Ftl | Door::Udp | Door::Pull | Door::Relay
         );
         if grant.is_authenticated() && !patient {
             return Ok(());
@@ -365,6 +366,7 @@ fn kind_made_by(door: Door) -> RoomKind {
         | Door::Ftl
         | Door::Udp
         | Door::Hls
-        | Door::Pull => RoomKind::Broadcast,
+        | Door::Pull
+        | Door::Relay => RoomKind::Broadcast,
     }
 }

@@ -30,6 +30,8 @@ pub enum RefusalKind {
     Internal,
     /// The server cannot do it now: draining, full, storage out of order (503).
     Unavailable,
+    /// The room would be relayed back to where it comes from, or through too many servers (508).
+    Loop,
 }
 
 impl RefusalKind {
@@ -47,6 +49,7 @@ impl RefusalKind {
             Self::TooMany => 429,
             Self::Internal => 500,
             Self::Unavailable => 503,
+            Self::Loop => 508,
         }
     }
 }

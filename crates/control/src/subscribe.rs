@@ -77,6 +77,27 @@ impl Control {
         Ok(ticket)
     }
 
+    /// Whether a wish to watch is one that may be granted as far as credentials go; changes
+    /// nothing. Asked before another server is troubled for the room.
+    pub fn check_subscribe(&self, request: &SubscribeRequest, now: Now) -> Result<(), Refusal> {
+        self.check_admission(&request.client)?;
+        if request.vouched.is_none() {
+            let action = Action::Subscribe(&request.room);
+            self.authorize(&request.credentials, action, now)?;
+        }
+        Ok(())
+    }
+
+    /// How many sessions watch a room, connected or not.
+    pub fn subscribers(&self, room: &RoomId) -> usize {
+        self.rooms.get(room).map_or(0, |room| room.subscribers)
+    }
+
+    /// Whether media of a room flows.
+    pub fn is_live(&self, room: &RoomId) -> bool {
+        self.rooms.get(room).is_some_and(|room| room.live)
+    }
+
     /// Checks that the room is there and has a place; says whether its viewers wait.
     fn check_room(&mut self, room: &RoomId, wait: bool, now: Now) -> Result<bool, Refusal> {
         let Some(state) = self.rooms.get(room) else {

@@ -79,6 +79,7 @@ impl Control {
             warnings: sources()
                 .flat_map(|source| source.warnings.iter().cloned())
                 .collect(),
+            relay: None,
         }
     }
 

@@ -70,9 +70,15 @@ pub fn created(
 pub(crate) fn accept_patch(door: Door) -> &'static str {
     match door {
         Door::Whep => "application/trickle-ice-sdpfrag, application/sdp",
-        Door::Whip | Door::Rtmp | Door::Rtsp | Door::Srt | Door::Ftl | Door::Udp | Door::Hls | Door::Pull => {
-            SDP_FRAGMENT
-        }
+        Door::Whip
+        | Door::Rtmp
+        | Door::Rtsp
+        | Door::Srt
+        | Door::Ftl
+        | Door::Udp
+        | Door::Hls
+        | Door::Pull
+        | Door::Relay => SDP_FRAGMENT,
     }
 }
 

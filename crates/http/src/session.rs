@@ -28,9 +28,15 @@ pub fn session(state: DoorState) -> Router {
 fn methods(door: Door) -> &'static str {
     match door {
         Door::Whep => "GET, HEAD, OPTIONS, PATCH, POST, DELETE",
-        Door::Whip | Door::Rtmp | Door::Rtsp | Door::Srt | Door::Ftl | Door::Udp | Door::Hls | Door::Pull => {
-            "GET, HEAD, OPTIONS, PATCH, DELETE"
-        }
+        Door::Whip
+        | Door::Rtmp
+        | Door::Rtsp
+        | Door::Srt
+        | Door::Ftl
+        | Door::Udp
+        | Door::Hls
+        | Door::Pull
+        | Door::Relay => "GET, HEAD, OPTIONS, PATCH, DELETE",
     }
 }
 

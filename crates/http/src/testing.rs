@@ -111,6 +111,11 @@ impl Media for Scripted {
         ready(answer)
     }
 
+    fn pull(&self, request: inver_shard::Pull) -> Answering<'_, Answer> {
+        note(&self.0.publishing, (request.session, request.source));
+        ready(Ok(ours()))
+    }
+
     fn subscribe(&self, request: Subscribe) -> Answering<'_, Answer> {
         ready(request.offer.as_deref().map_or_else(|| Ok(ours()), script))
     }

@@ -4,6 +4,7 @@ mod clock;
 pub mod ftl;
 mod mpegts;
 pub mod pull;
+pub mod relay;
 pub mod rtmp;
 pub mod rtsp;
 pub mod srt;

@@ -24,13 +24,28 @@ impl Handle {
     /// All rooms, by name, with everything about them.
     pub fn rooms(&self) -> Vec<Room> {
         let measured = Measured::new(&self.0);
-        self.0.look(|control| control.rooms(&measured))
+        let rooms = self.0.look(|control| control.rooms(&measured));
+        rooms
+            .into_iter()
+            .map(|room| self.with_relay(room))
+            .collect()
     }
 
     /// One room, with everything about it.
     pub fn room(&self, room: &RoomId) -> Result<Room, Refusal> {
         let measured = Measured::new(&self.0);
-        self.0.look(|control| control.room(room, &measured))
+        let room = self.0.look(|control| control.room(room, &measured))?;
+        Ok(self.with_relay(room))
+    }
+
+    /// The room with where it comes from.
+    fn with_relay(&self, mut room: Room) -> Room {
+        room.relay = self
+            .0
+            .relays
+            .get()
+            .and_then(|relays| relays.relay(&room.id));
+        room
     }
 
     /// The rooms that the credentials may see: all about those they administer, the reduced form

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use inver_control::{Credentials, SessionToken};
-use inver_proto::{CloseCause, Door, ParticipantId, Publication, RoomId, SessionId};
+use inver_proto::{CloseCause, Door, ParticipantId, Publication, RelayPath, RoomId, SessionId};
 use inver_shard::ClientHint;
 
 /// Where a publisher wants to publish.
@@ -102,6 +102,8 @@ pub struct Subscribe {
     pub offer: Option<String>,
     /// Whether to wait for a publisher where nobody is live.
     pub wait: bool,
+    /// The servers that wait for the room, where it is another server that asks.
+    pub relay_path: RelayPath,
     /// Protocol that it came through.
     pub door: Door,
 }

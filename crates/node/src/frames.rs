@@ -151,6 +151,13 @@ impl Hubs {
         Arc::clone(hubs.entry(source).or_insert_with(|| Arc::new(Hub::new())))
     }
 
+    /// Whether somebody reads a source.
+    pub(crate) fn is_read(&self, source: SourceId) -> bool {
+        let hubs = self.lock();
+        hubs.get(&source)
+            .is_some_and(|hub| hub.live.receiver_count() > 0)
+    }
+
     pub(crate) fn forget(&self, source: SourceId) {
         self.lock().remove(&source);
     }

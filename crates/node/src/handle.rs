@@ -1,6 +1,7 @@
 //! The doors' way in: one handle that joins control, data plane and store.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -9,8 +10,8 @@ use inver_control::{
     SessionCounts, Stored, SystemEntropy,
 };
 use inver_proto::{
-    ApiEvent, EncoderPorts, IceServer, Publication, RoomId, ServerInfo, SessionId, SourceId,
-    Timestamp,
+    ApiEvent, EncoderPorts, IceServer, NodeId, Publication, RoomId, ServerInfo, SessionId,
+    SourceId, Timestamp,
 };
 use inver_service::{ReportPolicy, Service};
 use inver_shard::{Event, Snapshot};
@@ -24,6 +25,7 @@ use crate::figures;
 use crate::frames::{Hubs, Readers};
 use crate::media::Media;
 use crate::pictures::Pictures;
+use crate::relay::Relays;
 use crate::restream::{RestreamPolicy, Restreams};
 use crate::run;
 use crate::secrets::{self, SecretsError};
@@ -114,6 +116,10 @@ pub(crate) struct Inner {
     /// Rung when a timer is due earlier than before.
     pub(crate) timers: Notify,
     pub(crate) stopping: watch::Sender<bool>,
+    /// This process among the servers that a room passes.
+    pub(crate) node: NodeId,
+    /// Who fetches rooms from other servers.
+    pub(crate) relays: OnceLock<Arc<dyn Relays>>,
     started: Instant,
     /// Time of day at `started`; with it the wall clock of control never goes back.
     started_wall: Duration,
@@ -221,6 +227,9 @@ impl Handle {
             switch: Notify::new(),
             timers: Notify::new(),
             stopping: watch::channel(false).0,
+            // The standard library's random seed: unlike others is enough, secret it need not be.
+            node: NodeId(RandomState::new().hash_one(0_u8)),
+            relays: OnceLock::new(),
             started: Instant::now(),
             started_wall,
         });

@@ -16,6 +16,7 @@ mod handle;
 mod link;
 mod media;
 mod pictures;
+mod relay;
 mod restream;
 mod run;
 mod secrets;
@@ -41,6 +42,7 @@ pub use inver_control::{
 pub use inver_service::{ReportPolicy, Service};
 pub use media::{Answering, Media};
 pub use pictures::{Pictures, Picturing};
+pub use relay::{Fetching, Pull, Pulled, Relays};
 pub use restream::{
     Address, ConfiguredRestream, Restream, RestreamNews, RestreamPolicy, Way, tend,
 };

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use inver_proto::{SessionId, SourceId};
 use inver_shard::{
-    Answer, CloseReason, FeedLink, IceFragment, LayerSelection, Link, Publish, Snapshot, Subscribe,
+    Answer, CloseReason, FeedLink, IceFragment, LayerSelection, Link, Publish, Pull, Snapshot,
+    Subscribe,
 };
 
 use crate::media::{Answering, Media};
@@ -14,6 +15,10 @@ use crate::media::{Answering, Media};
 impl Media for Link {
     fn publish(&self, request: Publish) -> Answering<'_, Answer> {
         Box::pin(Link::publish(self, request))
+    }
+
+    fn pull(&self, request: Pull) -> Answering<'_, Answer> {
+        Box::pin(Link::pull(self, request))
     }
 
     fn subscribe(&self, request: Subscribe) -> Answering<'_, Answer> {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use inver_proto::{SessionId, SourceId};
 use inver_shard::{
-    Answer, CloseReason, Error, FeedLink, IceFragment, LayerSelection, Publish, Snapshot, Subscribe,
+    Answer, CloseReason, Error, FeedLink, IceFragment, LayerSelection, Publish, Pull, Snapshot,
+    Subscribe,
 };
 
 /// An answer of the data plane on its way. It comes within a deadline that the data plane keeps.
@@ -16,6 +17,9 @@ pub type Answering<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send
 pub trait Media: Send + Sync + 'static {
     /// Lets a publisher's session feed a source.
     fn publish(&self, request: Publish) -> Answering<'_, Answer>;
+
+    /// Makes an offer to receive what is to feed a source; the answer follows.
+    fn pull(&self, request: Pull) -> Answering<'_, Answer>;
 
     /// Lets a viewer's session receive a source.
     fn subscribe(&self, request: Subscribe) -> Answering<'_, Answer>;

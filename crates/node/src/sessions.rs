@@ -56,6 +56,7 @@ impl Handle {
         });
         let wish = wish.await?;
         self.bring(&wish).await;
+        inner.fetch(&wish, &request.relay_path).await?;
         let ticket = inner.mutate(|control, now| control.begin_subscribe(wish, now))?;
         let reserved = Reserved::new(inner, ticket.session);
         let is_offer = request.offer.is_none();
@@ -193,7 +194,7 @@ impl Reserved {
         }
     }
 
-    fn accept(
+    pub(crate) fn accept(
         mut self,
         ticket: Ticket,
         answer: Answer,

@@ -22,6 +22,10 @@ impl Media for Silent {
         gone()
     }
 
+    fn pull(&self, _: inver_shard::Pull) -> Answering<'_, Answer> {
+        gone()
+    }
+
     fn subscribe(&self, _: Subscribe) -> Answering<'_, Answer> {
         gone()
     }

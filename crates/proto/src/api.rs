@@ -41,6 +41,8 @@ pub enum Door {
     Hls,
     /// A stream that the server itself pulls from elsewhere.
     Pull,
+    /// Pulled from another server over WHEP.
+    Relay,
 }
 
 impl Door {
@@ -56,6 +58,7 @@ impl Door {
             Self::Udp => "udp",
             Self::Hls => "hls",
             Self::Pull => "pull",
+            Self::Relay => "relay",
         }
     }
 }
@@ -174,6 +177,33 @@ pub struct Room {
     pub participants: Vec<Participant>,
     /// What is wrong with its publications.
     pub warnings: Vec<Warning>,
+    /// Where it comes from, where it is relayed from another server.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub relay: Option<Relay>,
+}
+
+/// Another server that a room is relayed from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Relay {
+    /// Host of the origin, and its port where it is not the usual one.
+    pub origin: String,
+    /// How far it is.
+    pub state: RelayState,
+    /// Why it does not flow, while it does not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub problem: Option<String>,
+}
+
+/// How far a relay is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RelayState {
+    /// The origin is being asked, or media is on its way.
+    Connecting,
+    /// A session with the origin stands.
+    Connected,
+    /// The origin refused or was lost; it is asked again in a while.
+    Waiting,
 }
 
 impl Room {
@@ -182,6 +212,7 @@ impl Room {
     #[must_use]
     pub fn reduced(mut self) -> Self {
         self.number = None;
+        self.relay = None;
         self.warnings.clear();
         self.participants
             .retain(|participant| participant.publishing);

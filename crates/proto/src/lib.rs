@@ -6,19 +6,21 @@
 mod api;
 mod events;
 mod ids;
+mod relay;
 mod requests;
 mod restream;
 mod timestamp;
 
 pub use api::{
-    CloseCause, Direction, Door, Layer, MediaKind, Participant, Publication, Room, RoomKind,
-    Session, SessionState, SessionStats, Transport, Warning, WarningKind,
+    CloseCause, Direction, Door, Layer, MediaKind, Participant, Publication, Relay, RelayState,
+    Room, RoomKind, Session, SessionState, SessionStats, Transport, Warning, WarningKind,
 };
 pub use events::{ApiEvent, RoomEvent};
 pub use ids::{
     KeyId, MAX_NAME, NameError, ParticipantId, RESERVED_ROOMS, RestreamId, RoomId, SessionId,
     SourceId,
 };
+pub use relay::{MAX_HOPS, NodeId, RELAY_PATH_HEADER, RelayPath, RelayPathError};
 pub use requests::{
     CreateKey, CreateRoom, CreateToken, CreatedKey, CreatedToken, EncoderPorts, IceServer, Key,
     KeyList, ParticipantList, Problem, RoomList, ServerInfo,

@@ -5,6 +5,8 @@
 //! sockets must word differently. Candidates of the other side are left out of what a lite agent
 //! sees (RFC 8445, 2.5): it answers checks and makes none, so nobody can aim it at an address.
 
+use std::net::IpAddr;
+
 use inver_media::Kind;
 
 use crate::Candidate;
@@ -254,6 +256,35 @@ impl Offer {
     }
 }
 
+/// Leaves out candidates that a full agent would send checks to in vain or to others' harm: all
+/// that is not UDP to the address and port of one host.
+pub(crate) fn reachable_only(sdp: &str) -> String {
+    let mut text = String::with_capacity(sdp.len());
+    for line in sdp.lines() {
+        let candidate = line.strip_prefix("a=candidate:");
+        if candidate.is_none_or(is_reachable) {
+            text.push_str(line);
+            text.push_str("\r\n");
+        }
+    }
+    text
+}
+
+/// Whether a candidate (RFC 8839, 5.1) names one host's UDP port; names (mDNS) mean nothing here.
+fn is_reachable(candidate: &str) -> bool {
+    let words: Vec<&str> = candidate.split_whitespace().take(6).collect();
+    let [_, _, transport, _, address, port] = words[..] else {
+        return false;
+    };
+    let (Ok(ip), Ok(port)) = (address.parse::<IpAddr>(), port.parse::<u16>()) else {
+        return false;
+    };
+    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+    transport.eq_ignore_ascii_case("udp")
+        && port != 0
+        && !(ip.is_unspecified() || ip.is_multicast() || broadcast)
+}
+
 /// Writes the direction of a section that did not say its own.
 fn say_direction(kept: &mut String, section: Option<&mut MediaLine>, direction: &str) {
     if let Some(section) = section {
@@ -495,6 +526,30 @@ pub(crate) fn restart_fragment(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn checks_go_to_one_hosts_udp_port_alone() {
+        let line = |rest: &str| format!("a=candidate:1 1 {rest} typ host\r\n");
+        let kept = [
+            line("udp 2130706431 192.0.2.1 7000"),
+            line("UDP 1 2001:db8::1 7000"),
+            line("udp 1 127.0.0.1 7000"),
+        ];
+        let dropped = [
+            line("tcp 1 192.0.2.1 9"),
+            line("udp 1 192.0.2.1 0"),
+            line("udp 1 192.0.2.1 70000"),
+            line("udp 1 0.0.0.0 7000"),
+            line("udp 1 255.255.255.255 7000"),
+            line("udp 1 239.0.0.1 7000"),
+            line("udp 1 ff02::1 7000"),
+            line("udp 1 4f6a.local 7000"),
+            "a=candidate:1 1 udp\r\n".to_owned(),
+        ];
+        let sdp = format!("v=0\r\n{}{}a=mid:0\r\n", kept.concat(), dropped.concat());
+        let expected = format!("v=0\r\n{}a=mid:0\r\n", kept.concat());
+        assert_eq!(reachable_only(&sdp), expected);
+    }
 
     const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n\
         a=fingerprint:sha-256 AA\r\na=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n\

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use inver_inputs::relay::Relays;
 use inver_node::{Handle, Media};
 use inver_outputs::record::Recorder;
 use inver_proto::{CreateKey, CreateRoom, RoomId};
@@ -180,6 +181,12 @@ impl Running {
             ..bounds
         };
         spawn(bound.metrics, application.metrics, None, &own);
+        let relays = config.relays();
+        if !relays.rooms.is_empty() {
+            let relays = Relays::new(self.handle.clone(), relays, stopped.clone());
+            self.handle.set_relays(Arc::new(relays.clone()));
+            self.serving.spawn(relays.serve());
+        }
         bound.encoders.serve(
             config,
             &self.handle,

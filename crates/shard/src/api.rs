@@ -40,6 +40,15 @@ pub struct Publish {
     pub data: DataForwarding,
 }
 
+/// A wish to pull from another server: our offer to receive, whose media feeds a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pull {
+    /// Number of the new session.
+    pub session: SessionId,
+    /// Source that the session feeds. A session that fed it before is no longer heard.
+    pub source: SourceId,
+}
+
 /// A viewer's wish.
 #[derive(Debug, Clone)]
 pub struct Subscribe {

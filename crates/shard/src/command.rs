@@ -9,7 +9,9 @@ use inver_sfu::{Batch, GroupCache};
 use mio::Waker;
 use tokio::sync::oneshot;
 
-use crate::api::{Answer, CloseReason, Error, IceFragment, LayerSelection, Publish, Subscribe};
+use crate::api::{
+    Answer, CloseReason, Error, IceFragment, LayerSelection, Publish, Pull, Subscribe,
+};
 
 /// Commands that wait for a shard at most. A shard takes hundreds of thousands a second; a full
 /// queue means that it hangs, and the asker is told.
@@ -34,6 +36,8 @@ pub(crate) struct SourceTracks {
 #[derive(Debug)]
 pub(crate) enum Command {
     Publish(Box<Publish>, Reply<Answer>),
+    /// Media that we are to receive from another server.
+    Pull(Pull, Reply<Answer>),
     /// A viewer, with the shard on which its source lives.
     Subscribe(Box<Subscribe>, usize, Reply<Answer>),
     /// An encoder whose packets come from outside the shards.

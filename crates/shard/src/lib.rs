@@ -11,6 +11,7 @@ mod config;
 mod demux;
 mod feed;
 mod link;
+mod pull;
 mod requests;
 mod review;
 mod routing;
@@ -24,7 +25,7 @@ mod udp;
 
 pub use api::{
     Answer, ClientHint, CloseReason, DataForwarding, Error, Event, IceFragment, LayerSelection,
-    Publish, Subscribe, TrackInfo, Warning,
+    Publish, Pull, Subscribe, TrackInfo, Warning,
 };
 pub use config::{Config, Estimation, StartError};
 pub use demux::fuzz_classify;

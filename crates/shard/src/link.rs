@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use crate::api::{
-    Answer, CloseReason, Error, Event, IceFragment, LayerSelection, Publish, Subscribe,
+    Answer, CloseReason, Error, Event, IceFragment, LayerSelection, Publish, Pull, Subscribe,
 };
 use crate::command::{BATCHES, BeginFeed, COMMANDS, Command, Peer, Reply};
 use crate::config::{Config, StartError};
@@ -130,6 +130,7 @@ pub fn start(config: Config) -> Result<(Link, mpsc::Receiver<(usize, Event)>), S
             peers: peers.clone(),
             udp,
             tcp,
+            pulls: slab::Slab::new(),
             candidates,
             sessions: slab::Slab::new(),
             by_id: HashMap::new(),
@@ -318,6 +319,21 @@ impl Link {
             .ask(shard, |reply| Command::Publish(Box::new(request), reply))
             .await;
         self.settle(session, answer)
+    }
+
+    /// Makes an offer to receive, on the source's shard; [`Self::accept_answer`] follows.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]; nothing is left behind.
+    pub async fn pull(&self, request: Pull) -> Result<Answer, Error> {
+        let shard = self.with_places(|places| {
+            let shard = places.home(request.source);
+            places.add(request.session, shard);
+            shard
+        });
+        let answer = self.ask(shard, |reply| Command::Pull(request, reply)).await;
+        self.settle(request.session, answer)
     }
 
     /// Answers a viewer's offer, or makes an offer to it.

@@ -32,6 +32,10 @@ impl Shard {
                 let answer = self.publish(&request);
                 self.answer(request.session, answer, reply);
             }
+            Command::Pull(request, reply) => {
+                let answer = self.pull(request);
+                self.answer(request.session, answer, reply);
+            }
             Command::Subscribe(request, home, reply) => {
                 let answer = self.subscribe(&request, home);
                 self.answer(request.session, answer, reply);
@@ -254,7 +258,7 @@ impl Shard {
         viewer
     }
 
-    fn check_room(&self, session: SessionId) -> Result<(), Error> {
+    pub(crate) fn check_room(&self, session: SessionId) -> Result<(), Error> {
         if self.sessions.len() >= self.config.max_sessions {
             return Err(Error::Full);
         }
@@ -264,7 +268,7 @@ impl Shard {
         Ok(())
     }
 
-    fn ufrag_of(&self, session: SessionId) -> String {
+    pub(crate) fn ufrag_of(&self, session: SessionId) -> String {
         self.by_id
             .get(&session)
             .and_then(|slot| self.sessions.get(*slot))
@@ -272,7 +276,7 @@ impl Shard {
             .unwrap_or_default()
     }
 
-    fn add(
+    pub(crate) fn add(
         &mut self,
         id: SessionId,
         source: SourceId,
@@ -291,6 +295,7 @@ impl Shard {
             ufrag: ufrag.clone(),
             remotes: smallvec::SmallVec::new(),
             pending: None,
+            pull: None,
             channels: Vec::new(),
             created: now,
             connected: false,
@@ -341,6 +346,7 @@ impl Shard {
                 Down::new(track, kind, seed.rotate_left(u32::from(track.0) * 8))
             })
             .collect();
+        self.note_pulled_tracks(slot);
         if let Some(viewer) = self.sessions[slot].viewer() {
             viewer.audio = None;
             viewer.video = None;
@@ -640,7 +646,7 @@ fn check_playable(
     Ok(())
 }
 
-fn refused(error: RtcError) -> Error {
+pub(crate) fn refused(error: RtcError) -> Error {
     match error {
         RtcError::Sdp(error) => Error::Sdp(error.to_string()),
         RtcError::NoCommonCodec(sections) => Error::NoCommonCodec {

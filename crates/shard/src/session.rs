@@ -103,6 +103,8 @@ pub(crate) struct Session {
     /// Proven addresses of the client, with the address of ours that each reached.
     pub(crate) remotes: SmallVec<[(Transport, SocketAddr, Option<IpAddr>); 2]>,
     pub(crate) pending: Option<PendingAnswer>,
+    /// Sockets of its own, where we are the client.
+    pub(crate) pull: Option<usize>,
     pub(crate) channels: Vec<(ChannelId, String)>,
     pub(crate) created: Instant,
     pub(crate) connected: bool,

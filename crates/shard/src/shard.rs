@@ -23,6 +23,7 @@ use crate::command::{Command, Message, Peer};
 use crate::config::Config;
 use crate::demux::{Class, classify, proves_address};
 use crate::feed::Feed;
+use crate::pull::Pulled;
 use crate::session::{MAX_REMOTES, Role, Session};
 use crate::snapshot::{Snapshot, Totals};
 use crate::source::{Descriptions, Source, Watchers};
@@ -33,6 +34,8 @@ use crate::udp::Udp;
 pub(crate) const WAKER: Token = Token(0);
 pub(crate) const FIRST_UDP: usize = 1;
 pub(crate) const FIRST_TCP: usize = 16;
+/// Tokens of connections over TCP grow towards it.
+pub(crate) const FIRST_PULL: usize = usize::MAX / 2;
 
 /// Commands taken in one round.
 const COMMAND_BUDGET: usize = 64;
@@ -62,6 +65,8 @@ pub(crate) struct Shard {
     pub(crate) peers: Vec<Peer>,
     pub(crate) udp: Udp,
     pub(crate) tcp: Option<Tcp>,
+    /// Sockets of sessions in which we are the client.
+    pub(crate) pulls: Slab<Pulled>,
     pub(crate) candidates: Vec<Candidate>,
     pub(crate) sessions: Slab<Session>,
     pub(crate) by_id: HashMap<SessionId, usize>,
@@ -104,7 +109,7 @@ impl Shard {
         let mut frames = Vec::new();
         let mut readable = vec![true; self.udp.len()];
         while !self.stopping {
-            let busy = readable.iter().any(|more| *more);
+            let busy = readable.iter().any(|more| *more) || self.pulls_wait();
             let wait = if busy {
                 Some(Duration::ZERO)
             } else {
@@ -118,7 +123,9 @@ impl Shard {
             }
             for event in &mio_events {
                 let token = event.token().0;
-                if token >= FIRST_TCP {
+                if token >= FIRST_PULL {
+                    self.pull_ready(token, event.is_writable());
+                } else if token >= FIRST_TCP {
                     if let Some(tcp) = &mut self.tcp {
                         tcp.ready(token, self.poll.registry(), Instant::now(), &mut frames);
                     }
@@ -137,6 +144,7 @@ impl Shard {
                     *more = self.read(port, &mut buffers, &mut metas);
                 }
             }
+            self.read_pulls(&mut buffers, &mut metas);
             for (remote, frame) in frames.drain(..) {
                 self.datagram(Transport::Tcp, remote, None, &frame, Instant::now());
             }
@@ -237,11 +245,22 @@ impl Shard {
             trace!(shard = self.index, %remote, "datagram of no session");
             return;
         };
+        self.session_datagram(slot, (transport, remote, local), datagram, now);
+    }
+
+    /// Takes one datagram of a session.
+    pub(crate) fn session_datagram(
+        &mut self,
+        slot: usize,
+        from: (Transport, SocketAddr, Option<IpAddr>),
+        datagram: &[u8],
+        now: Instant,
+    ) {
         let session = &mut self.sessions[slot];
         session.bytes_in.add(datagram.len());
         if let Err(error) = session
             .connection
-            .handle_datagram(transport, remote, datagram, now)
+            .handle_datagram(from.0, from.1, datagram, now)
         {
             self.totals.datagrams_invalid += 1;
             debug!(session = %session.id, %error, "a datagram was not understood");
@@ -250,7 +269,7 @@ impl Shard {
                 return;
             }
         }
-        self.drive(slot, Some((transport, remote, local)), now);
+        self.drive(slot, Some(from), now);
     }
 
     /// Drains a session's outputs: sends datagrams, acts on events, notes the next timeout.
@@ -273,6 +292,7 @@ impl Shard {
                 }
                 Ok(Output::Transmit(transmit)) => {
                     if let Some((transport, remote, local)) = from
+                        && session.pull.is_none()
                         && transmit.destination == remote
                         && proves_address(&transmit.contents)
                     {
@@ -331,6 +351,10 @@ impl Shard {
         self.totals.bytes_sent += burst.bytes().len() as u64;
         let session = &mut self.sessions[slot];
         session.bytes_out.add(burst.bytes().len());
+        if let Some(pull) = session.pull {
+            self.send_pull(pull, destination, burst);
+            return;
+        }
         match transport {
             Transport::Udp => {
                 let local = session
@@ -404,6 +428,10 @@ impl Shard {
             }
             RtcEvent::Disconnected => {
                 let session = &mut self.sessions[slot];
+                // A new session is made sooner than a silent origin comes back.
+                if session.pull.is_some() {
+                    return Some(CloseReason::ConnectionLost);
+                }
                 // The review tells, once media and reports are silent as well.
                 if session.connected && session.lost.is_none() {
                     session.lost = Some(now);
@@ -624,6 +652,9 @@ impl Shard {
             {
                 tcp.close(*remote, self.poll.registry());
             }
+        }
+        if let Some(pull) = session.pull {
+            self.close_pull(pull);
         }
         self.leave_source(slot, session.source);
         debug!(session = %session.id, ?reason, "ended");

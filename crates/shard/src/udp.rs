@@ -52,6 +52,11 @@ pub(crate) struct Udp {
 
 /// Binds one address; port 0 takes any.
 pub(crate) fn bind(addr: SocketAddr) -> io::Result<Socket> {
+    bind_with(addr, SOCKET_BUFFER)
+}
+
+/// Binds one address with kernel buffers of a size.
+pub(crate) fn bind_with(addr: SocketAddr, buffer: usize) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -59,8 +64,8 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<Socket> {
     socket.bind(&addr.into())?;
     socket.set_nonblocking(true)?;
     // Less than asked for still works, with less room for bursts.
-    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
-    let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+    let _ = socket.set_recv_buffer_size(buffer);
+    let _ = socket.set_send_buffer_size(buffer);
     Ok(socket)
 }
 
@@ -210,6 +215,19 @@ impl Udp {
                     Interest::READABLE | Interest::WRITABLE,
                 )
                 .is_ok();
+        }
+    }
+
+    /// The addresses that the sockets are bound to.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.ports.iter().map(|port| port.addr)
+    }
+
+    /// Takes the sockets out of the poll, before they are dropped.
+    pub(crate) fn close(&mut self, registry: &Registry) {
+        for port in &mut self.ports {
+            // A socket that is not there any more needs no taking out.
+            let _ = registry.deregister(&mut port.socket);
         }
     }
 

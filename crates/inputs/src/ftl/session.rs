@@ -382,7 +382,8 @@ fn code(refusal: &Refusal) -> Code {
         RefusalKind::Unavailable | RefusalKind::TooMany => Code::ServerTerminate,
         RefusalKind::PreconditionFailed
         | RefusalKind::PreconditionRequired
-        | RefusalKind::Internal => Code::Internal,
+        | RefusalKind::Internal
+        | RefusalKind::Loop => Code::Internal,
     }
 }
 

@@ -24,6 +24,7 @@ pub enum Call {
     Publish(SessionId, SourceId),
     BeginFeed(SessionId, SourceId),
     Subscribe(SessionId, SourceId, bool),
+    Pull(SessionId, SourceId),
     AcceptAnswer(SessionId),
     Trickle(SessionId, String),
     RestartIce(SessionId),
@@ -122,6 +123,11 @@ fn described(session: SessionId) -> Answer {
 impl Media for Fake {
     fn publish(&self, request: inver_shard::Publish) -> Answering<'_, Answer> {
         let call = Call::Publish(request.session, request.source);
+        self.answer(call, described(request.session))
+    }
+
+    fn pull(&self, request: inver_shard::Pull) -> Answering<'_, Answer> {
+        let call = Call::Pull(request.session, request.source);
         self.answer(call, described(request.session))
     }
 
@@ -277,6 +283,7 @@ pub fn subscribe(id: &str) -> Subscribe {
         client: Client::default(),
         offer: Some(OFFER.to_owned()),
         wait: false,
+        relay_path: inver_proto::RelayPath::default(),
         door: Door::Whep,
     }
 }

@@ -11,7 +11,7 @@ use inver_http::{
     relation,
 };
 use inver_node::Subscribe;
-use inver_proto::{Door, ParticipantId, RoomId};
+use inver_proto::{Door, ParticipantId, RELAY_PATH_HEADER, RelayPath, RoomId};
 use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
@@ -97,6 +97,7 @@ async fn watch(
     } else {
         (Some(offer), StatusCode::CREATED)
     };
+    let relay_path = relay_path(&headers)?;
     let started = state
         .door
         .handle
@@ -107,6 +108,7 @@ async fn watch(
             client: caller.client(),
             offer,
             wait: parameters.wait.0,
+            relay_path,
             door: Door::Whep,
         })
         .await?;
@@ -135,6 +137,16 @@ async fn watch(
         }
     }
     Ok(response)
+}
+
+/// The servers that wait for the room, where another server asks for it.
+fn relay_path(headers: &HeaderMap) -> Result<RelayPath, Problem> {
+    let Some(value) = headers.get(RELAY_PATH_HEADER) else {
+        return Ok(RelayPath::default());
+    };
+    let text = value.to_str().unwrap_or_default();
+    text.parse::<RelayPath>()
+        .map_err(|error| Problem::bad_request(error.to_string()))
 }
 
 /// Whether a `Prefer` header lists `counter-offer`.

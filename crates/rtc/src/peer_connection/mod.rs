@@ -16,7 +16,9 @@ use str0m::rtp::{
 };
 use str0m::{IceCreds, Input, Rtc, RtcConfig};
 
-use crate::sdp::{Fragment, Offer, SdpError, restart_fragment, with_candidates, with_one_stream};
+use crate::sdp::{
+    Fragment, Offer, SdpError, reachable_only, restart_fragment, with_candidates, with_one_stream,
+};
 use crate::{
     Candidate, ChannelId, Direction, Error, Layer, OfferedMedia, Output, PendingAnswer, Settings,
     TrackId, Transmit, Transport, Unplayable, Write, codecs, dtls,
@@ -201,7 +203,10 @@ impl PeerConnection {
     ///
     /// The answer is malformed or does not fit the offer.
     pub fn accept_answer(&mut self, pending: PendingAnswer, answer: &str) -> Result<(), Error> {
-        let answer = Offer::parse(answer, self.lite)?;
+        let mut answer = Offer::parse(answer, self.lite)?;
+        if !self.lite {
+            answer.text = reachable_only(&answer.text);
+        }
         self.contain(|this| {
             let parsed = SdpAnswer::from_sdp_string(&answer.text).map_err(malformed)?;
             this.rtc

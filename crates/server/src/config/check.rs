@@ -391,6 +391,9 @@ impl Loaded {
                 wrong("webrtc", "ice_servers", message);
             }
         }
+        for message in config.relay_problems() {
+            wrong("relay", "rooms", message);
+        }
         for (section, key, message) in config.service_problems() {
             wrong(section, key, message);
         }

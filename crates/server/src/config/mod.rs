@@ -8,6 +8,7 @@ mod check;
 mod load;
 mod print;
 mod problem;
+mod relay;
 mod restream;
 mod schema;
 mod service;
@@ -17,6 +18,7 @@ pub use check::Openness;
 pub use load::{Flag, Loaded, Origin, Sources, load};
 pub use print::effective;
 pub use problem::{Place, Problem, Problems};
+pub use relay::{Relay, RelayedRoom};
 pub use schema::{
     Acme, AtLimit, Auth, Config, Estimation, Hooks, IceServer, Limits, Log, LogFormat, Metrics,
     Recording, Rooms, SECTIONS, Server, Service, ServiceKind, Tls, Webrtc, WhenDown, keys_of,

@@ -7,6 +7,7 @@ use inver_proto::{ParticipantId, RoomId};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::relay::Relay;
 use super::value::{
     BasePath, ByteSize, Listen, Period, PublicUrl, Secret, UdpInput, one_or_many, some_or_many,
 };
@@ -37,6 +38,8 @@ pub struct Config {
     pub hls: Hls,
     /// Rooms sent elsewhere, streams brought here.
     pub restream: Restream,
+    /// Rooms that come from other servers.
+    pub relay: Relay,
     /// What rooms allow.
     pub rooms: Rooms,
     /// What is kept of rooms.
@@ -739,6 +742,7 @@ pub static SECTIONS: std::sync::LazyLock<Vec<(&'static str, &'static [&'static s
             ("udp", fields::<Udp>()),
             ("hls", fields::<Hls>()),
             ("restream", fields::<Restream>()),
+            ("relay", fields::<Relay>()),
             ("rooms", fields::<Rooms>()),
             ("recording", fields::<Recording>()),
             ("auth", fields::<Auth>()),

@@ -22,6 +22,7 @@ mod offers;
 mod publishers;
 mod reconnect;
 mod recording;
+mod relay;
 mod restart;
 mod restream;
 mod rtmp;

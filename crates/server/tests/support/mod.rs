@@ -47,6 +47,10 @@ impl Media for Scripted {
         Box::pin(self.answer(request.session))
     }
 
+    fn pull(&self, _: inver_shard::Pull) -> Answering<'_, Answer> {
+        Box::pin(async { Err(Error::Full) })
+    }
+
     fn subscribe(&self, request: Subscribe) -> Answering<'_, Answer> {
         Box::pin(self.answer(request.session))
     }

@@ -16,7 +16,8 @@ pub fn publish_code(kind: RefusalKind) -> &'static str {
         | RefusalKind::PreconditionRequired
         | RefusalKind::TooMany
         | RefusalKind::Internal
-        | RefusalKind::Unavailable => "NetStream.Publish.Denied",
+        | RefusalKind::Unavailable
+        | RefusalKind::Loop => "NetStream.Publish.Denied",
     }
 }
 
@@ -34,6 +35,7 @@ pub fn play_code(kind: RefusalKind) -> &'static str {
         | RefusalKind::Unprocessable
         | RefusalKind::TooMany
         | RefusalKind::Internal
-        | RefusalKind::Unavailable => "NetStream.Play.Failed",
+        | RefusalKind::Unavailable
+        | RefusalKind::Loop => "NetStream.Play.Failed",
     }
 }

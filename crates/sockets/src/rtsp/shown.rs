@@ -57,7 +57,7 @@ pub fn status(kind: RefusalKind) -> Status {
         | RefusalKind::PreconditionFailed
         | RefusalKind::PreconditionRequired => Status::BadRequest,
         RefusalKind::TooMany => Status::NotEnoughBandwidth,
-        RefusalKind::Internal => Status::Internal,
+        RefusalKind::Internal | RefusalKind::Loop => Status::Internal,
         RefusalKind::Unavailable => Status::Unavailable,
     }
 }

@@ -12,7 +12,7 @@ pub fn publish_rejection(kind: RefusalKind) -> Rejection {
         RefusalKind::Conflict => Rejection::Conflict,
         RefusalKind::Unplayable | RefusalKind::Unprocessable => Rejection::UnsupportedMedia,
         RefusalKind::TooMany => Rejection::Overload,
-        RefusalKind::Internal => Rejection::ServerError,
+        RefusalKind::Internal | RefusalKind::Loop => Rejection::ServerError,
         RefusalKind::Unavailable => Rejection::Down,
         RefusalKind::BadRequest
         | RefusalKind::PreconditionFailed
@@ -35,6 +35,7 @@ pub fn read_rejection(kind: RefusalKind) -> Rejection {
         | RefusalKind::Unprocessable
         | RefusalKind::TooMany
         | RefusalKind::Internal
-        | RefusalKind::Unavailable => publish_rejection(kind),
+        | RefusalKind::Unavailable
+        | RefusalKind::Loop => publish_rejection(kind),
     }
 }
