@@ -266,8 +266,7 @@ impl Hls {
                     ))),
                     Found::Late => Err(Problem::new(
                         StatusCode::SERVICE_UNAVAILABLE,
-                        "what the playlist was to contain did not come in time: the publisher has \
-                         stopped for now",
+                        "what the playlist was to contain did not come in time: the publisher pauses",
                     )
                     .retry_after(Duration::from_secs(2))),
                 };

@@ -240,9 +240,7 @@ impl Stream {
             }
             let last = rendition.and_then(|rendition| rendition.next());
             if let Some((msn, part)) = until {
-                let Some((next_msn, next_part)) = last else {
-                    return None;
-                };
+                let (next_msn, next_part) = last?;
                 if msn > next_msn + 1 {
                     return Some(Found::TooFar(next_msn));
                 }

@@ -364,7 +364,7 @@ impl Open {
     fn jumped(&self, frame: &Frame) -> bool {
         self.of(frame.codec().kind()).is_some_and(|written| {
             let step = frame.dts.0.saturating_sub(written.latest.0);
-            written.held.is_some() && (step > JUMP || step < -BACK)
+            written.held.is_some() && !(-BACK..=JUMP).contains(&step)
         })
     }
 

@@ -5,6 +5,7 @@
 //! several keys. Nothing here opens a socket, and nothing here prints a secret.
 
 mod check;
+mod hls;
 mod load;
 mod print;
 mod problem;
@@ -15,6 +16,7 @@ mod service;
 mod value;
 
 pub use check::Openness;
+pub use hls::Hls;
 pub use load::{Flag, Loaded, Origin, Sources, load};
 pub use print::effective;
 pub use problem::{Place, Problem, Problems};
