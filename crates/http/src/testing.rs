@@ -14,8 +14,8 @@ use inver_node::{
 };
 use inver_proto::{Door, IceServer, RoomId, SessionId, SourceId};
 use inver_shard::{
-    Answer, Batch, CloseReason, Error, Event, FeedLink, IceFragment, LayerSelection, Publish,
-    Snapshot, Subscribe,
+    Answer, Batch, CloseReason, Error, Event, FeedLink, IceFragment, Layer, LayerSelection,
+    Publish, Snapshot, Subscribe,
 };
 use tokio::sync::{mpsc, oneshot};
 use tower::ServiceExt;
@@ -172,6 +172,12 @@ impl Media for Scripted {
     fn forget_session(&self, _: SessionId) {}
 
     fn forget_source(&self, _: SourceId) {}
+
+    fn tap(&self, _: SourceId) -> Option<mpsc::Receiver<Arc<Batch>>> {
+        None
+    }
+
+    fn want_keyframe(&self, _: SourceId, _: Layer) {}
 
     fn snapshots(&self) -> Vec<Arc<Snapshot>> {
         Vec::new()

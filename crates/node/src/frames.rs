@@ -5,16 +5,19 @@
 //! makes the encoder wait.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use inver_control::{Refusal, RefusalKind};
 use inver_media::Frame;
 use inver_proto::{CloseCause, ParticipantId, RoomId, SessionId, SourceId};
+use inver_rtc::Layer;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::api::ReadFrames;
 use crate::ask::Viewer;
 use crate::handle::{Handle, Inner};
+use crate::packets;
 
 /// Frames that wait for the slowest reader: about five seconds of picture and sound. More costs
 /// memory while somebody is slow, less drops on short stalls.
@@ -25,12 +28,21 @@ const WAITING: usize = 512;
 const MOST_BYTES: usize = 16 << 20;
 const MOST_FRAMES: usize = 2_000;
 
+/// A group of pictures that began longer ago than this is not replayed where the publisher can be
+/// asked for a keyframe: joiners would have to catch up with all of it. Less asks more often.
+const REPLAYED: Duration = Duration::from_secs(4);
+
+/// Layers that are told apart at most.
+const MOST_LAYERS: u8 = 8;
+
 /// What a reader gets.
 #[derive(Debug, Clone)]
 pub enum Read {
     /// A picture.
     Video {
-        /// Its track, 0 where there is one.
+        /// Its place among the publisher's layers: 0 is the best, and the only one where there is
+        /// no simulcast; an encoder with several video tracks numbers them itself. Each layer
+        /// begins with a keyframe.
         layer: u8,
         /// The picture.
         frame: Arc<Frame>,
@@ -52,9 +64,15 @@ pub(crate) struct Hub {
 
 #[derive(Debug, Default)]
 struct Group {
+    /// Pictures of each layer since its last keyframe, and sound, in the order in which they came.
     reads: Vec<Read>,
     bytes: usize,
-    whole: bool,
+    /// When the kept keyframe of each layer came.
+    begun: [Option<Instant>; MOST_LAYERS as usize],
+    /// Packets are put together for this hub now.
+    pumping: bool,
+    /// The publisher's numbers of its layers, the best first, where they are not the same.
+    layers: Vec<u8>,
 }
 
 impl Hub {
@@ -75,11 +93,8 @@ impl Hub {
             frame: Arc::new(frame.clone()),
         };
         let mut group = self.lock();
-        if layer == 0 && frame.keyframe {
-            *group = Group {
-                whole: true,
-                ..Group::default()
-            };
+        if frame.keyframe {
+            group.begin(layer);
         }
         group.keep(&read, frame);
         // Under the lock, or a reader that joins now would get the frame twice or never.
@@ -95,8 +110,61 @@ impl Hub {
 
     pub(crate) fn idle(&self) {
         let mut group = self.lock();
-        *group = Group::default();
+        group.clear();
         let _ = self.live.send(Read::Idle);
+    }
+
+    /// Pictures of the best layer are missing.
+    pub(crate) fn lost(&self) {
+        let mut group = self.lock();
+        group.drop_layer(0);
+        let _ = self.live.send(Read::Lost);
+    }
+
+    /// The publisher's layers have these numbers, the best first.
+    pub(crate) fn set_layers(&self, layers: Vec<u8>) {
+        let mut group = self.lock();
+        if group
+            .layers
+            .iter()
+            .zip(&layers)
+            .any(|(old, new)| old != new)
+        {
+            group.clear();
+        }
+        group.layers = layers;
+    }
+
+    /// The publisher's number of a layer.
+    fn number_of(&self, layer: u8) -> u8 {
+        let group = self.lock();
+        group
+            .layers
+            .get(usize::from(layer))
+            .copied()
+            .unwrap_or(layer)
+    }
+
+    /// Notes that packets are put together for this hub. `false`: they are already.
+    pub(crate) fn begin_pumping(&self) -> bool {
+        let mut group = self.lock();
+        !std::mem::replace(&mut group.pumping, true)
+    }
+
+    /// Whether anybody reads. Where nobody does, packets are not put together from now on.
+    pub(crate) fn is_read(&self) -> bool {
+        // Under the lock, so that whoever joins now begins anew or is seen here.
+        let mut group = self.lock();
+        let read = self.live.receiver_count() > 0;
+        if !read {
+            group.stop_pumping();
+        }
+        read
+    }
+
+    /// Notes that packets are not put together any more.
+    pub(crate) fn stop_pumping(&self) {
+        self.lock().stop_pumping();
     }
 
     /// The pictures of a layer since its last keyframe, but for the latest one.
@@ -111,10 +179,11 @@ impl Hub {
         pictures
     }
 
-    /// The present group and what follows it.
-    fn join(&self) -> (VecDeque<Read>, broadcast::Receiver<Read>) {
+    /// The present groups and what follows them; `recent` leaves out what began long ago.
+    fn join(&self, recent: bool) -> (VecDeque<Read>, broadcast::Receiver<Read>) {
         let group = self.lock();
-        let first = if group.whole {
+        let replayed = group.begun[0].is_some_and(|at| !recent || at.elapsed() < REPLAYED);
+        let first = if replayed {
             group.reads.iter().cloned().collect()
         } else {
             VecDeque::new()
@@ -124,16 +193,72 @@ impl Hub {
 }
 
 impl Group {
+    /// A keyframe of a layer comes.
+    fn begin(&mut self, layer: u8) {
+        self.drop_layer(layer);
+        if let Some(begun) = self.begun.get_mut(usize::from(layer)) {
+            *begun = Some(Instant::now());
+        }
+    }
+
     fn keep(&mut self, read: &Read, frame: &Frame) {
-        if !self.whole {
+        let kept = match read {
+            Read::Video { layer, .. } => self
+                .begun
+                .get(usize::from(*layer))
+                .is_some_and(Option::is_some),
+            Read::Audio(_) => self.begun.iter().any(Option::is_some),
+            Read::Lost | Read::Idle => false,
+        };
+        if !kept {
             return;
         }
         self.bytes += frame.data.len();
         if self.bytes > MOST_BYTES || self.reads.len() == MOST_FRAMES {
-            *self = Self::default();
+            self.clear();
             return;
         }
         self.reads.push(read.clone());
+    }
+
+    /// Drops a layer's pictures, and sound that came before those of others.
+    fn drop_layer(&mut self, layer: u8) {
+        if let Some(begun) = self.begun.get_mut(usize::from(layer)) {
+            *begun = None;
+        }
+        let mut pictures = false;
+        self.reads.retain(|read| match read {
+            Read::Video { layer: of, .. } => {
+                pictures |= *of != layer;
+                *of != layer
+            }
+            Read::Audio(_) => pictures,
+            Read::Lost | Read::Idle => false,
+        });
+        self.bytes = self.reads.iter().map(Read::len).sum();
+    }
+
+    fn clear(&mut self) {
+        self.reads.clear();
+        self.bytes = 0;
+        self.begun = Default::default();
+    }
+
+    /// Who joins later must not get what is old by then.
+    fn stop_pumping(&mut self) {
+        if std::mem::take(&mut self.pumping) && !self.layers.is_empty() {
+            self.clear();
+        }
+        self.layers.clear();
+    }
+}
+
+impl Read {
+    fn len(&self) -> usize {
+        match self {
+            Self::Video { frame, .. } | Self::Audio(frame) => frame.data.len(),
+            Self::Lost | Self::Idle => 0,
+        }
     }
 }
 
@@ -188,7 +313,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// Control refuses, or nobody is live whose frames can be read.
+    /// Control refuses, or nobody is live.
     pub async fn read_frames(&self, request: ReadFrames) -> Result<FrameReader, Refusal> {
         let inner = &self.0;
         let wish = inner.ask_to_watch(Viewer {
@@ -204,14 +329,6 @@ impl Handle {
         self.bring(&wish).await;
         let ticket = inner.mutate(|control, now| control.begin_subscribe(wish, now))?;
         let (session, source) = (ticket.session, ticket.source);
-        if inner.feeds.get(source).is_none() {
-            inner.mutate(|control, now| control.failed(session, now));
-            let detail = format!(
-                "{} is published over WebRTC, which this protocol cannot carry on; watch it by WHEP",
-                ticket.room
-            );
-            return Err(Refusal::new(RefusalKind::Unplayable, detail));
-        }
         let (closed, ended) = oneshot::channel();
         inner.readers.lock().insert(session, closed);
         inner.mutate(|control, now| {
@@ -221,18 +338,10 @@ impl Handle {
             }
             accepted
         })?;
-        let (first, live) = inner.hubs.of(source).join();
-        Ok(FrameReader {
-            inner: Arc::clone(inner),
-            session: Some(session),
-            room: ticket.room,
-            participant: ticket.participant,
-            first,
-            live,
-            ended: Some(ended),
-            cause: None,
-            awaits_keyframe: true,
-        })
+        let mut reader = FrameReader::join(inner, source, ticket.room, ticket.participant);
+        reader.session = Some(session);
+        reader.ended = Some(ended);
+        Ok(reader)
     }
 
     /// Reads frames for the server itself: for segments, recordings, pictures and what is passed
@@ -241,7 +350,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// Nobody publishes there now, or nobody whose frames can be read.
+    /// Nobody publishes there now.
     pub fn tap(
         &self,
         room: &RoomId,
@@ -254,22 +363,7 @@ impl Handle {
             let detail = format!("nobody publishes in {room} now");
             return Err(Refusal::new(RefusalKind::Conflict, detail));
         };
-        if inner.feeds.get(source).is_none() {
-            let detail = format!("{room} is published over WebRTC, whose frames are not read");
-            return Err(Refusal::new(RefusalKind::Unplayable, detail));
-        }
-        let (first, live) = inner.hubs.of(source).join();
-        Ok(FrameReader {
-            inner: Arc::clone(inner),
-            session: None,
-            room: room.clone(),
-            participant,
-            first,
-            live,
-            ended: None,
-            cause: None,
-            awaits_keyframe: true,
-        })
+        Ok(FrameReader::join(inner, source, room.clone(), participant))
     }
 }
 
@@ -277,13 +371,17 @@ impl Handle {
 pub struct FrameReader {
     inner: Arc<Inner>,
     session: Option<SessionId>,
+    source: SourceId,
+    /// Only the publication keeps it: its end ends the reader.
+    hub: Weak<Hub>,
     room: RoomId,
     participant: ParticipantId,
     first: VecDeque<Read>,
     live: broadcast::Receiver<Read>,
     ended: Option<oneshot::Receiver<CloseCause>>,
     cause: Option<CloseCause>,
-    awaits_keyframe: bool,
+    /// Layers, a bit each, whose pictures are held back until a keyframe.
+    awaits_keyframe: u8,
 }
 
 impl std::fmt::Debug for FrameReader {
@@ -296,6 +394,47 @@ impl std::fmt::Debug for FrameReader {
 }
 
 impl FrameReader {
+    /// Joins a source's readers, without a session.
+    fn join(
+        inner: &Arc<Inner>,
+        source: SourceId,
+        room: RoomId,
+        participant: ParticipantId,
+    ) -> Self {
+        let hub = inner.hubs.of(source);
+        let (first, live) = hub.join(inner.feeds.get(source).is_none());
+        packets::begin(inner, source, &hub);
+        let reader = Self {
+            inner: Arc::clone(inner),
+            session: None,
+            source,
+            hub: Arc::downgrade(&hub),
+            room,
+            participant,
+            first,
+            live,
+            ended: None,
+            cause: None,
+            awaits_keyframe: u8::MAX,
+        };
+        if reader.first.is_empty() {
+            reader.want_keyframe(0);
+        }
+        reader
+    }
+
+    /// Asks the publisher for a keyframe of a layer, as far as it can be asked: encoders that do
+    /// not speak WebRTC cannot. Many requests at once become one.
+    pub fn want_keyframe(&self, layer: u8) {
+        if self.inner.feeds.get(self.source).is_some() {
+            return;
+        }
+        if let Some(hub) = self.hub.upgrade() {
+            let layer = Layer(hub.number_of(layer));
+            self.inner.media.want_keyframe(self.source, layer);
+        }
+    }
+
     /// Its session's number; `None` where the server reads for itself.
     pub fn session(&self) -> Option<SessionId> {
         self.session
@@ -336,7 +475,11 @@ impl FrameReader {
                 }
                 read = self.live.recv() => match read {
                     Ok(read) => read,
-                    Err(broadcast::error::RecvError::Lagged(_)) => Read::Lost,
+                    Err(broadcast::error::RecvError::Lagged(_)) => {
+                        self.awaits_keyframe = u8::MAX;
+                        self.want_keyframe(0);
+                        Read::Lost
+                    }
                     Err(broadcast::error::RecvError::Closed) => {
                         self.cause = Some(CloseCause::PublisherGone);
                         return None;
@@ -352,15 +495,16 @@ impl FrameReader {
     /// Holds pictures back that cannot be decoded.
     fn sift(&mut self, read: Read) -> Option<Read> {
         match &read {
-            Read::Video { layer: 0, frame } => {
-                if self.awaits_keyframe && !frame.keyframe {
+            Read::Video { layer, frame } => {
+                let layer = 1_u8 << (*layer).min(MOST_LAYERS - 1);
+                if self.awaits_keyframe & layer != 0 && !frame.keyframe {
                     return None;
                 }
-                self.awaits_keyframe = false;
+                self.awaits_keyframe &= !layer;
             }
-            Read::Lost | Read::Idle => self.awaits_keyframe = true,
-            Read::Video { .. } if self.awaits_keyframe => return None,
-            Read::Video { .. } | Read::Audio(_) => {}
+            Read::Lost => self.awaits_keyframe |= 1,
+            Read::Idle => self.awaits_keyframe = u8::MAX,
+            Read::Audio(_) => {}
         }
         Some(read)
     }

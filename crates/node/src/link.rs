@@ -5,10 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use inver_proto::{SessionId, SourceId};
+use inver_rtc::Layer;
 use inver_shard::{
-    Answer, CloseReason, FeedLink, IceFragment, LayerSelection, Link, Publish, Pull, Snapshot,
-    Subscribe,
+    Answer, Batch, CloseReason, FeedLink, IceFragment, LayerSelection, Link, Publish, Pull,
+    Snapshot, Subscribe,
 };
+use tokio::sync::mpsc;
 
 use crate::media::{Answering, Media};
 
@@ -55,6 +57,14 @@ impl Media for Link {
 
     fn forget_session(&self, session: SessionId) {
         Link::forget_session(self, session);
+    }
+
+    fn tap(&self, source: SourceId) -> Option<mpsc::Receiver<Arc<Batch>>> {
+        Link::tap(self, source)
+    }
+
+    fn want_keyframe(&self, source: SourceId, layer: Layer) {
+        Link::want_keyframe(self, source, layer);
     }
 
     fn forget_source(&self, source: SourceId) {

@@ -5,10 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use inver_proto::{SessionId, SourceId};
+use inver_rtc::Layer;
 use inver_shard::{
-    Answer, CloseReason, Error, FeedLink, IceFragment, LayerSelection, Publish, Pull, Snapshot,
-    Subscribe,
+    Answer, Batch, CloseReason, Error, FeedLink, IceFragment, LayerSelection, Publish, Pull,
+    Snapshot, Subscribe,
 };
+use tokio::sync::mpsc;
 
 /// An answer of the data plane on its way. It comes within a deadline that the data plane keeps.
 pub type Answering<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
@@ -50,6 +52,13 @@ pub trait Media: Send + Sync + 'static {
 
     /// Drops a source that nobody feeds or watches.
     fn forget_source(&self, source: SourceId);
+
+    /// Gives what a source's publisher sends over WebRTC from now on, until the source is
+    /// forgotten; nothing of encoders that hand their packets over. `None`: not now.
+    fn tap(&self, source: SourceId) -> Option<mpsc::Receiver<Arc<Batch>>>;
+
+    /// Asks a source's publisher for a keyframe of a layer, in the order of its offer.
+    fn want_keyframe(&self, source: SourceId, layer: Layer);
 
     /// What was measured, refreshed every second.
     fn snapshots(&self) -> Vec<Arc<Snapshot>>;

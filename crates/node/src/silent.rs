@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use inver_proto::{SessionId, SourceId};
 use inver_shard::{
-    Answer, CloseReason, Error, FeedLink, IceFragment, LayerSelection, Publish, Snapshot, Subscribe,
+    Answer, Batch, CloseReason, Error, FeedLink, IceFragment, Layer, LayerSelection, Publish,
+    Snapshot, Subscribe,
 };
+use tokio::sync::mpsc;
 
 use crate::media::{Answering, Media};
 
@@ -59,6 +61,12 @@ impl Media for Silent {
     fn forget_session(&self, _: SessionId) {}
 
     fn forget_source(&self, _: SourceId) {}
+
+    fn tap(&self, _: SourceId) -> Option<mpsc::Receiver<Arc<Batch>>> {
+        None
+    }
+
+    fn want_keyframe(&self, _: SourceId, _: Layer) {}
 
     fn snapshots(&self) -> Vec<Arc<Snapshot>> {
         Vec::new()

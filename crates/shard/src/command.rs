@@ -7,7 +7,7 @@ use inver_proto::{SessionId, SourceId};
 use inver_rtc::Layer;
 use inver_sfu::{Batch, GroupCache};
 use mio::Waker;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::api::{
     Answer, CloseReason, Error, IceFragment, LayerSelection, Publish, Pull, Subscribe,
@@ -20,6 +20,10 @@ pub(crate) const COMMANDS: usize = 4096;
 /// Batches from other shards that wait at most: a second of a hundred busy sources. What does
 /// not fit is dropped, as a network would.
 pub(crate) const BATCHES: usize = 8192;
+
+/// Batches that wait for a reader outside the shards at most: some seconds of one source. More
+/// costs memory while it is slow, less loses packets on short stalls.
+pub(crate) const TAPPED: usize = 1024;
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
@@ -48,6 +52,8 @@ pub(crate) enum Command {
     SelectLayer(SessionId, LayerSelection, Reply<()>),
     SwitchSource(SessionId, SourceId, usize, Reply<()>),
     ForgetSource(SourceId),
+    /// Somebody outside the shards reads the packets of a source that lives here.
+    Tap(SourceId, mpsc::Sender<Arc<Batch>>),
     /// Another shard has viewers of a source that lives here.
     Attach(SourceId, usize),
     /// Another shard lost its last viewer of a source that lives here.

@@ -19,6 +19,7 @@ mod session;
 mod shard;
 mod snapshot;
 mod source;
+mod tap;
 mod tcp;
 mod timers;
 mod udp;
@@ -30,6 +31,7 @@ pub use api::{
 pub use config::{Config, Estimation, StartError};
 pub use demux::fuzz_classify;
 pub use feed::{FeedLink, FeedSender};
+pub use inver_rtc::Layer;
 pub use inver_sfu::{Batch, Routed};
 pub use link::{Link, start};
 pub use snapshot::{

@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use inver_proto::{SessionId, SourceId};
-use inver_rtc::{Candidate, Transport};
+use inver_rtc::{Candidate, Layer, Transport};
+use inver_sfu::Batch;
 use mio::{Poll, Waker};
 use socket2::Socket;
 use tokio::sync::{mpsc, oneshot};
@@ -17,7 +18,7 @@ use tracing::warn;
 use crate::api::{
     Answer, CloseReason, Error, Event, IceFragment, LayerSelection, Publish, Pull, Subscribe,
 };
-use crate::command::{BATCHES, BeginFeed, COMMANDS, Command, Peer, Reply};
+use crate::command::{BATCHES, BeginFeed, COMMANDS, Command, Peer, Reply, TAPPED};
 use crate::config::{Config, StartError};
 use crate::feed::FeedLink;
 use crate::shard::{FIRST_TCP, FIRST_UDP, Shard, WAKER};
@@ -471,6 +472,28 @@ impl Link {
     /// Notes that a session has ended, as [`Event::Closed`] told: its place is free.
     pub fn forget_session(&self, session: SessionId) {
         self.with_places(|places| places.remove(session));
+    }
+
+    /// Gives what the publisher of a source sends over WebRTC from now on, also after it came
+    /// back. Packets come in order of arrival; what is not taken in time is lost. The receiver
+    /// ends with the source. `None`: the shard does not take commands.
+    pub fn tap(&self, source: SourceId) -> Option<mpsc::Receiver<Arc<Batch>>> {
+        let home = self.with_places(|places| places.home(source));
+        let (sender, receiver) = mpsc::channel(TAPPED);
+        self.inner.peers[home]
+            .command(Command::Tap(source, sender))
+            .ok()?;
+        Some(receiver)
+    }
+
+    /// Asks the publisher of a source for a keyframe of a layer, in the order of its offer. One
+    /// behind another protocol cannot be asked.
+    pub fn want_keyframe(&self, source: SourceId, layer: Layer) {
+        let home = self.with_places(|places| places.sources.get(&source).copied());
+        if let Some(home) = home {
+            // A full queue loses the request; whoever still needs a keyframe asks again.
+            let _ = self.inner.peers[home].command(Command::WantKeyframe(source, layer));
+        }
     }
 
     /// Drops what is kept of a source that nobody publishes or watches any more.

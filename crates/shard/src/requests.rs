@@ -59,6 +59,7 @@ impl Shard {
                 let _ = reply.send(self.switch_source(session, source, home));
             }
             Command::ForgetSource(id) => self.forget_source(id),
+            Command::Tap(id, tap) => self.tap(id, tap),
             Command::Attach(id, shard) => self.attach(id, shard),
             Command::Detach(id, shard) => {
                 if let Some(source) = self.sources.get_mut(&id) {
@@ -515,6 +516,9 @@ impl Shard {
     }
 
     fn forget_source(&mut self, id: SourceId) {
+        if let Some(source) = self.sources.get_mut(&id) {
+            source.taps.clear();
+        }
         if let Some(source) = self.sources.get(&id)
             && source.viewers.is_empty()
             && source.publisher.is_none()

@@ -72,8 +72,9 @@ impl Shard {
                     self.totals.send_errors += batch.packets.len() as u64;
                 }
             }
+            self.give_taps(id, &batch);
             self.distribute(id, &batch);
-            // The vector goes back for its allocation where no mirror holds it.
+            // The vector goes back for its allocation where no mirror or tap holds it.
             if let (Ok(mut batch), Some(source)) =
                 (Arc::try_unwrap(batch), self.sources.get_mut(&id))
                 && source.pending.is_empty()

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use inver_media::{Format, Kind};
 use inver_proto::{SessionId, SourceId};
-use inver_sfu::{GroupCache, Routed, Router};
+use inver_sfu::{Batch, GroupCache, Routed, Router};
+use tokio::sync::mpsc;
 
 use crate::api::{TrackInfo, Warning};
 use crate::command::SourceTracks;
@@ -83,6 +84,8 @@ pub(crate) struct Source {
     pub(crate) distributing: bool,
     /// Shards that mirror it; only at home.
     pub(crate) mirrors: Vec<usize>,
+    /// Readers of its publisher's packets outside the shards; only at home.
+    pub(crate) taps: Vec<mpsc::Sender<Arc<Batch>>>,
     /// Packets that wait to be sent on together.
     pub(crate) pending: Vec<Routed>,
     /// When they have waited long enough.
@@ -105,6 +108,7 @@ impl Source {
             viewers: Vec::new(),
             distributing: false,
             mirrors: Vec::new(),
+            taps: Vec::new(),
             pending: Vec::new(),
             flush_at: None,
             flowing: false,

@@ -13,6 +13,7 @@ use inver_node::{
     Answering, Client, Config, Credentials, Handle, Media, Policy, Publish, Subscribe, Target,
 };
 use inver_proto::{Door, RoomId, SessionId, SourceId};
+use inver_rtc::Layer;
 use inver_shard::{
     Answer, Batch, CloseReason, Error, Event, FeedLink, IceFragment, LayerSelection, Snapshot,
 };
@@ -33,6 +34,8 @@ pub enum Call {
     Close(SessionId, CloseReason),
     ForgetSession(SessionId),
     ForgetSource(SourceId),
+    Tap(SourceId),
+    WantKeyframe(SourceId, Layer),
     Stop,
 }
 
@@ -47,6 +50,8 @@ struct Script {
     /// Viewers over WebRTC, as encoders are told.
     watchers: Arc<AtomicUsize>,
     closings: Mutex<HashMap<SessionId, oneshot::Sender<CloseReason>>>,
+    /// Who reads the packets of publishers over WebRTC.
+    taps: Mutex<Vec<(SourceId, mpsc::Sender<Arc<Batch>>)>>,
     called: Notify,
 }
 
@@ -81,6 +86,13 @@ impl Fake {
     /// Viewers over WebRTC from now on.
     pub fn watch(&self, viewers: usize) {
         self.0.watchers.store(viewers, Ordering::Relaxed);
+    }
+
+    /// Packets come from a publisher over WebRTC. Gives how many read them.
+    pub fn give(&self, source: SourceId, batch: &Arc<Batch>) -> usize {
+        let mut taps = lock(&self.0.taps);
+        taps.retain(|(of, tap)| *of != source || tap.try_send(Arc::clone(batch)).is_ok());
+        taps.iter().filter(|(of, _)| *of == source).count()
     }
 
     pub fn measure(&self, snapshot: Snapshot) {
@@ -187,7 +199,19 @@ impl Media for Fake {
     }
 
     fn forget_source(&self, source: SourceId) {
+        lock(&self.0.taps).retain(|(of, _)| *of != source);
         self.note(Call::ForgetSource(source));
+    }
+
+    fn tap(&self, source: SourceId) -> Option<mpsc::Receiver<Arc<Batch>>> {
+        let (sender, receiver) = mpsc::channel(1024);
+        lock(&self.0.taps).push((source, sender));
+        self.note(Call::Tap(source));
+        Some(receiver)
+    }
+
+    fn want_keyframe(&self, source: SourceId, layer: Layer) {
+        self.note(Call::WantKeyframe(source, layer));
     }
 
     fn snapshots(&self) -> Vec<Arc<Snapshot>> {

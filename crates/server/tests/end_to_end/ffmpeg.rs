@@ -5,7 +5,7 @@ use std::process::Stdio;
 use tokio::process::{Child, Command};
 
 use crate::browser::plays;
-use crate::harness::{Builder, Client, Fixture, Flow, Server, ffmpeg, fixture, stage};
+use crate::harness::{Builder, Client, Ffmpeg, Fixture, Flow, Server, ffmpeg, fixture, stage};
 use crate::second_stack::{assert_exact, enough};
 
 /// FFmpeg sends the frames of the H264 test file, unchanged, and a tone as Opus.
@@ -60,4 +60,19 @@ async fn ffmpeg_publishes_with_a_stream_key_and_chromium_plays_it() {
         .await;
     let mut viewer = Client::browser(Flow::Watch, &server.url("/whep/room"), &[]);
     plays(&mut viewer, "h264").await;
+}
+
+#[tokio::test]
+async fn what_came_over_webrtc_plays_over_rtmp() {
+    let _stage = stage().await;
+    let mut server = Server::open().await;
+    let _publisher = publish(&server.url("/whip/room"), None).await;
+    server
+        .room_until("room", "FFmpeg is live", |room| room["live"] == true)
+        .await;
+    let (status, said) = Ffmpeg::play(&server.rtmp("room")).ended().await;
+    assert!(status.success(), "{said}");
+    assert!(said.contains("Video: h264"), "{said}");
+    assert!(said.contains("Audio: "), "{said}");
+    server.assert_sound();
 }

@@ -13,8 +13,8 @@ use inver_proto::{SessionId, SourceId};
 use inver_server::config::Config;
 use inver_server::running::{DataPlane, Running};
 use inver_shard::{
-    Answer, CloseReason, Error, Event, FeedLink, IceFragment, LayerSelection, Publish, Snapshot,
-    Subscribe,
+    Answer, Batch, CloseReason, Error, Event, FeedLink, IceFragment, Layer, LayerSelection,
+    Publish, Snapshot, Subscribe,
 };
 use tokio::sync::mpsc;
 
@@ -86,6 +86,12 @@ impl Media for Scripted {
     }
 
     fn forget_source(&self, _: SourceId) {}
+
+    fn tap(&self, _: SourceId) -> Option<mpsc::Receiver<Arc<Batch>>> {
+        None
+    }
+
+    fn want_keyframe(&self, _: SourceId, _: Layer) {}
 
     fn forget_session(&self, _: SessionId) {}
 
