@@ -2,7 +2,7 @@
 
 use inver_proto::{
     Direction, Participant, ParticipantId, Publication, Room, RoomId, Session, SessionId,
-    SessionStats, SourceId, Transport, Warning,
+    SessionStats, SourceId, Transport, Warning, WarningKind,
 };
 
 use crate::state::{ParticipantState, RoomState, SessionState, Source};
@@ -171,6 +171,15 @@ impl Control {
             None => state.stage.as_ref().and_then(wanted),
             Some(_) => state.sources.iter().find_map(wanted),
         }
+    }
+
+    /// Whether a source was found to send pictures out of order (B-frames).
+    pub fn sends_b_frames(&self, source: SourceId) -> bool {
+        let source = self.sources.get(&source);
+        source.is_some_and(|source| {
+            let mut warnings = source.warnings.iter();
+            warnings.any(|warning| warning.kind == WarningKind::BFrames)
+        })
     }
 
     /// What a publisher's session is known for; `None` once it is gone.

@@ -313,7 +313,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// Control refuses, or nobody is live.
+    /// Control refuses, nobody is live, or what comes over WebRTC has B-frames.
     pub async fn read_frames(&self, request: ReadFrames) -> Result<FrameReader, Refusal> {
         let inner = &self.0;
         let wish = inner.ask_to_watch(Viewer {
@@ -329,6 +329,10 @@ impl Handle {
         self.bring(&wish).await;
         let ticket = inner.mutate(|control, now| control.begin_subscribe(wish, now))?;
         let (session, source) = (ticket.session, ticket.source);
+        if let Err(refusal) = inner.check_order(source, &ticket.room) {
+            inner.mutate(|control, now| control.failed(session, now));
+            return Err(refusal);
+        }
         let (closed, ended) = oneshot::channel();
         inner.readers.lock().insert(session, closed);
         inner.mutate(|control, now| {
@@ -350,7 +354,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// Nobody publishes there now.
+    /// Nobody publishes there now, or what comes over WebRTC has B-frames.
     pub fn tap(
         &self,
         room: &RoomId,
@@ -363,7 +367,23 @@ impl Handle {
             let detail = format!("nobody publishes in {room} now");
             return Err(Refusal::new(RefusalKind::Conflict, detail));
         };
+        inner.check_order(source, room)?;
         Ok(FrameReader::join(inner, source, room.clone(), participant))
+    }
+}
+
+impl Inner {
+    /// Refuses to read pictures whose order nobody can tell: RTP does not say when each is decoded.
+    fn check_order(&self, source: SourceId, room: &RoomId) -> Result<(), Refusal> {
+        let over_webrtc = self.feeds.get(source).is_none();
+        if over_webrtc && self.look(|control| control.sends_b_frames(source)) {
+            let detail = format!(
+                "{room} is published over WebRTC with B-frames, which cannot be shown in order; the \
+                 publisher has to set B-frames to 0 (OBS: bf=0 or the zerolatency tune)"
+            );
+            return Err(Refusal::new(RefusalKind::Unplayable, detail));
+        }
+        Ok(())
     }
 }
 
@@ -438,6 +458,11 @@ impl FrameReader {
     /// Its session's number; `None` where the server reads for itself.
     pub fn session(&self) -> Option<SessionId> {
         self.session
+    }
+
+    /// Whether what it reads comes over WebRTC, where a keyframe is asked for and waited for.
+    pub fn is_over_webrtc(&self) -> bool {
+        self.inner.feeds.get(self.source).is_none()
     }
 
     /// The room that it reads.

@@ -11,6 +11,10 @@ use tokio::time::{Instant, timeout_at};
 /// sound that begins late would be missing from what players are told at the start.
 const OPENING: Duration = Duration::from_millis(700);
 
+/// The same where a publisher over WebRTC is asked for a keyframe first: some take no requests, and
+/// their next one is up to their usual interval away.
+const OPENING_WITH_KEYFRAME: Duration = Duration::from_millis(2500);
+
 /// Frames that are held meanwhile: a group of pictures may come at once.
 const OPENING_FRAMES: usize = 200;
 
@@ -58,7 +62,12 @@ impl Frames {
 
     /// What there is at the start. Empty where nothing comes.
     pub(crate) async fn opening(&mut self) -> Opening {
-        let until = Instant::now() + OPENING;
+        let patience = if self.reader.is_over_webrtc() {
+            OPENING_WITH_KEYFRAME
+        } else {
+            OPENING
+        };
+        let until = Instant::now() + patience;
         let mut opening = Opening::default();
         while opening.frames.len() < OPENING_FRAMES
             && (opening.video.is_none() || opening.audio.is_none())

@@ -177,8 +177,12 @@ impl ToFrames {
                 track.out_of_order |= unit.reordered;
                 let depth = records::reorder_depth(&unit.config).unwrap_or(0);
                 let depth = usize::try_from(depth).unwrap_or(0);
-                // Found without being declared: two is what encoders use.
-                let depth = depth.max(if track.out_of_order { 2 } else { 0 });
+                // Found without being declared: two is what encoders use. Where it is declared that
+                // holds, or times would have to bend once the first such picture comes.
+                let depth = match depth {
+                    0 if track.out_of_order => 2,
+                    declared => declared,
+                };
                 track.order.decoded_at(pts, unit.keyframe, depth)
             } else {
                 pts

@@ -54,6 +54,8 @@ struct Lane {
     size: Option<(u32, u32)>,
     /// Pictures are held back until a keyframe comes.
     awaits_keyframe: bool,
+    /// Pictures come out of order: none is given any more, since nobody can tell their times.
+    reordered: bool,
     asked: Option<Instant>,
     /// The last frame's time.
     latest: Option<MediaTime>,
@@ -228,6 +230,7 @@ impl Lane {
             last_packet: now,
             size: None,
             awaits_keyframe: true,
+            reordered: false,
             asked: None,
             latest: floor,
         }
@@ -253,9 +256,14 @@ impl Lane {
     /// Gives a picture if it can be decoded.
     fn give(&mut self, unit: Depacketized, rank: u8, made: &mut Vec<Made>) {
         let unit = match unit {
-            // It would need times of decoding that RTP does not carry; nothing that comes in order
-            // refers to it.
-            Depacketized::Frame(unit) if unit.reordered => return,
+            // It would need times of decoding, which RTP does not carry.
+            Depacketized::Frame(unit) if unit.reordered || self.reordered => {
+                if !self.reordered && rank == 0 {
+                    made.push(Made::Lost);
+                }
+                self.reordered = true;
+                return;
+            }
             Depacketized::Frame(unit) if unit.decodable => unit,
             Depacketized::Frame(_) | Depacketized::Damaged { .. } => {
                 if !self.awaits_keyframe {

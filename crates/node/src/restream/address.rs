@@ -251,7 +251,7 @@ mod tests {
             "http://h/x",
             "rtmp:/h/a/b",
             "rtmp://h",
-            "rtmp://h/a/b\n",
+            "rtmp://h/a\n/b",
             "udp://h:1",
         ] {
             assert!(Address::of_pull(url).is_err(), "{url}");

@@ -132,6 +132,17 @@ impl FromFrames {
         ORIGIN
     }
 
+    /// The layers of the picture.
+    pub(super) fn layers(&self) -> Vec<u8> {
+        let names = self.renditions.keys();
+        names
+            .filter_map(|name| match name {
+                Name::Video(layer) => Some(*layer),
+                Name::Audio | Name::Aac => None,
+            })
+            .collect()
+    }
+
     /// The decoding time of the latest frame on the stream's line.
     pub(super) fn latest(&self) -> Option<MediaTime> {
         self.latest.values().max().copied()

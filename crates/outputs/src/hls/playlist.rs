@@ -58,6 +58,7 @@ pub(super) struct Wish {
 pub(super) fn media(stream: &FromFrames, name: Name, anchor: Anchor, wish: Wish) -> Option<String> {
     let rendition = stream.renditions.get(&name)?;
     let first = rendition.segments.front()?;
+    last_part(rendition)?;
     let target = stream.shape().target();
     let mut out = String::with_capacity(4096);
     out.push_str("#EXTM3U\n#EXT-X-VERSION:9\n");

@@ -17,8 +17,10 @@ const CUTS: usize = 2;
 /// Frames of the beginning from which the usual time between frames is told.
 const MEASURED: usize = 12;
 
-/// Encoders tell times in whole milliseconds; a part may be longer by that much at both ends.
-const ROUNDING: Duration = Duration::from_millis(2);
+/// How much longer than its usual length a part may be: encoders round times, and the clocks of
+/// WebRTC are corrected now and then. Less makes such parts break off early, which leaves them
+/// shorter than the 85 % of the target that playlists promise; more would do so for all.
+const LEEWAY: f64 = 1.08;
 
 /// Where a track's segments begin anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +81,8 @@ pub(super) struct Rendition {
     cuts: VecDeque<Cut>,
     part_length: Duration,
     part_target: Option<Duration>,
+    /// Frames of a part.
+    part_frames: usize,
     /// Usual time between frames.
     interval: Option<Duration>,
     /// Whole segments that are kept.
@@ -106,6 +110,7 @@ impl Rendition {
             cuts: VecDeque::new(),
             part_length,
             part_target: None,
+            part_frames: usize::MAX,
             interval: None,
             keep,
             discontinuities: 0,
@@ -237,7 +242,8 @@ impl Rendition {
         let mut closed = false;
         if let Some(target) = self.part_target
             && !self.samples.is_empty()
-            && self.duration(self.length + i64::from(duration)) > target
+            && (self.samples.len() >= self.part_frames
+                || self.duration(self.length + i64::from(duration)) > target)
         {
             closed = self.close_part();
         }
@@ -268,7 +274,8 @@ impl Rendition {
         let fit = self.part_length.as_secs_f64() / interval.as_secs_f64().max(1e-6);
         let frames = (fit.round() as u32).max(1);
         self.interval = Some(interval);
-        self.part_target = Some(interval * frames + ROUNDING);
+        self.part_frames = frames as usize;
+        self.part_target = Some((interval * frames).mul_f64(LEEWAY));
     }
 
     /// Makes a part of the samples. `true`: there were some.

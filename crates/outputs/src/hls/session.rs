@@ -102,6 +102,7 @@ impl Streams {
             stream.lock().asked = Instant::now();
             return Ok(Arc::clone(stream));
         }
+        self.0.handle.want(room);
         let reader = self.0.handle.tap(room, None)?;
         if streams.len() >= MAX_STREAMS {
             let detail = format!("{MAX_STREAMS} rooms are served over HLS; no more at once");
@@ -116,6 +117,7 @@ impl Streams {
     /// The stream of a room where there is one.
     pub(super) fn get(&self, room: &RoomId) -> Option<Arc<Stream>> {
         let stream = self.lock().get(room).cloned()?;
+        self.0.handle.want(room);
         stream.lock().asked = Instant::now();
         Some(stream)
     }
@@ -334,6 +336,14 @@ impl Stream {
         }
     }
 
+    fn want_keyframes(&self, reader: Option<&FrameReader>) {
+        let Some(reader) = reader else { return };
+        let layers = self.lock().core.layers();
+        for layer in layers {
+            reader.want_keyframe(layer);
+        }
+    }
+
     fn refuse(&self, refusal: Refusal) {
         self.lock().refused = Some(refusal);
         self.changed.send_modify(|count| *count += 1);
@@ -400,6 +410,8 @@ async fn run(streams: Streams, room: RoomId, stream: Arc<Stream>, reader: FrameR
     let mut reader = Some(reader);
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut keyframes = interval(streams.0.config.segment_duration);
+    keyframes.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tracing::debug!(%room, "segments begin");
     loop {
         let gone = reader.is_none();
@@ -417,6 +429,8 @@ async fn run(streams: Streams, room: RoomId, stream: Arc<Stream>, reader: FrameR
                     reader = None;
                 }
             },
+            // Browsers send none unasked; all layers at once, so that their segments fit together.
+            _ = keyframes.tick(), if !gone => stream.want_keyframes(reader.as_ref()),
             _ = tick.tick() => {
                 if ended(&streams, &room, &stream) {
                     break;

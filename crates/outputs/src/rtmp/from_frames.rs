@@ -89,9 +89,8 @@ impl FromFrames {
         if new {
             *known = Some(frame.config.clone());
             describe(&mut self.metadata, &frame.config);
-            let mut metadata = self.writer.metadata(&self.metadata);
-            metadata.timestamp = written.first().map_or(0, |tag| tag.timestamp);
-            tags.push(metadata);
+            // At time 0 also where a track begins late: FFmpeg takes later ones for subtitles.
+            tags.push(self.writer.metadata(&self.metadata));
         }
         tags.append(&mut written);
     }

@@ -67,7 +67,8 @@ async fn picture(
         Some(token) if !headers.contains_key(header::AUTHORIZATION) => Credentials::bearer(&token),
         Some(_) | None => bearer(&headers),
     };
-    let is_public = credentials.secret().is_none();
+    // What a service outside allows one may not be kept for others.
+    let is_public = credentials.secret().is_none() && state.handle.decides_alone();
     let request = ReadFrames {
         room: room.clone(),
         participant: None,

@@ -15,6 +15,7 @@ mod ftl;
 mod gstreamer;
 mod half_open;
 mod harness;
+mod hls;
 mod hostile_datagrams;
 mod loss;
 mod network;

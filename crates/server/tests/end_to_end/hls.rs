@@ -1,0 +1,226 @@
+//! HLS: the rules of its playlists on the running server, what FFmpeg reads, and who may have it.
+
+use inver_outputs::hls::check::{Playlist, check};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::broadcast::lives;
+use crate::control::make_room_with_key;
+use crate::harness::{
+    AAC, Builder, Client, Ffmpeg, Fixture, Flow, H264_WITH_B_FRAMES, PICTURE, Server, TONE,
+    fixture, stage,
+};
+
+async fn text(server: &Server, path: &str) -> String {
+    let response = server.request(Method::GET, path).send().await;
+    let response = response.expect("the server answers");
+    let status = response.status();
+    let text = response.text().await.expect("text");
+    assert_eq!(status, StatusCode::OK, "{path}: {text}");
+    text
+}
+
+async fn status(server: &Server, path: &str) -> (StatusCode, Value) {
+    let response = server.request(Method::GET, path).send().await;
+    let response = response.expect("the server answers");
+    let status = response.status();
+    let text = response.text().await.unwrap_or_default();
+    (status, serde_json::from_str(&text).unwrap_or_default())
+}
+
+/// The segment and part that a playlist announces.
+fn announced(text: &str) -> (u64, u64) {
+    let hint = text
+        .lines()
+        .find(|line| line.starts_with("#EXT-X-PRELOAD-HINT"));
+    let hint = hint.unwrap_or_else(|| panic!("a hint: {text}"));
+    let name = hint.split('"').nth(1).expect("an address");
+    let numbers = name
+        .trim_end_matches(".m4s")
+        .split_once('-')
+        .expect("numbers")
+        .1;
+    let (msn, part) = numbers.split_once('.').expect("a part");
+    (
+        msn.parse().expect("a number"),
+        part.parse().expect("a number"),
+    )
+}
+
+/// Reloads a playlist as a player of low latency does, checking each, until `enough`.
+async fn follow(server: &Server, path: &str, enough: impl Fn(&Playlist) -> bool) -> String {
+    let mut last = text(server, path).await;
+    let mut seen = check(&last).unwrap_or_else(|rule| panic!("{rule}\n{last}"));
+    while !enough(&seen) {
+        let (msn, part) = announced(&last);
+        last = text(server, &format!("{path}?_HLS_msn={msn}&_HLS_part={part}")).await;
+        let next = check(&last).unwrap_or_else(|rule| panic!("{rule}\n{last}"));
+        next.follows(&seen)
+            .unwrap_or_else(|rule| panic!("{rule}\n{last}"));
+        assert_ne!(next, seen, "the answer waits for something new");
+        seen = next;
+    }
+    last
+}
+
+#[tokio::test]
+async fn b_frames_are_kept_and_the_rules_hold() {
+    let _stage = stage().await;
+    let mut server = Server::open().await;
+    let url = server.rtmp("room");
+    let mut encoder = Ffmpeg::start(&[PICTURE, TONE, H264_WITH_B_FRAMES, AAC, "-f flv", &url]);
+    lives(&server, "room").await;
+    let index = text(&server, "/hls/room/index.m3u8").await;
+    assert!(index.contains("RESOLUTION=640x360"), "{index}");
+    assert!(
+        index.contains("mp4a.40.2") && index.contains("avc1."),
+        "{index}"
+    );
+
+    let video = follow(&server, "/hls/room/v0.m3u8", |seen| seen.whole() >= 3).await;
+    follow(&server, "/hls/room/a.m3u8", |seen| seen.whole() >= 3).await;
+    // What is announced is waited for.
+    let (msn, part) = announced(&video);
+    let next = format!("/hls/room/v0-{msn}.{part}.m4s");
+    let response = server
+        .request(Method::GET, &next)
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "video/mp4");
+
+    let (ended, said) = Ffmpeg::play(&server.url("/hls/room/index.m3u8"))
+        .ended()
+        .await;
+    assert!(ended.success(), "{said}");
+    assert!(
+        said.contains("Video: h264") && said.contains("Audio: aac"),
+        "{said}"
+    );
+    for complaint in ["Non-monoton", "error", "Invalid", "corrupt", "missing"] {
+        assert!(!said.contains(complaint), "{said}");
+    }
+    encoder.assert_runs();
+    server.assert_sound();
+}
+
+#[tokio::test]
+async fn a_room_over_webrtc_becomes_segments_with_aac_for_those_who_ask() {
+    let _stage = stage().await;
+    let file = fixture(Fixture::H264).await;
+    let mut server = Server::open().await;
+    let options = ["--codec", "h264", "--file", &file];
+    let mut publisher = Client::datachannel(Flow::Publish, &server.url("/whip/room"), &options);
+    publisher.state("connected").await;
+    lives(&server, "room").await;
+    let index = text(&server, "/hls/room/index.m3u8").await;
+    assert!(
+        index.contains("opus") && index.contains("mp4a.40.2"),
+        "{index}"
+    );
+    follow(&server, "/hls/room/v0.m3u8", |seen| seen.whole() >= 2).await;
+    follow(&server, "/hls/room/a.m3u8", |seen| seen.whole() >= 2).await;
+    follow(&server, "/hls/room/aac.m3u8", |seen| seen.whole() >= 1).await;
+    server.assert_sound();
+}
+
+#[tokio::test]
+async fn vp8_is_refused_in_clear_words() {
+    let _stage = stage().await;
+    let file = fixture(Fixture::Vp8).await;
+    let mut server = Server::open().await;
+    let options = ["--codec", "vp8", "--file", &file];
+    let mut publisher = Client::datachannel(Flow::Publish, &server.url("/whip/room"), &options);
+    publisher.state("connected").await;
+    lives(&server, "room").await;
+    let (refused, problem) = status(&server, "/hls/room/index.m3u8").await;
+    assert!(refused.is_client_error(), "{problem}");
+    let detail = problem["detail"].as_str().unwrap_or_default();
+    assert!(
+        detail.contains("VP8") && detail.contains("H264"),
+        "{problem}"
+    );
+    server.assert_sound();
+}
+
+#[tokio::test]
+async fn absurd_requests_are_answered_at_once() {
+    let _stage = stage().await;
+    let mut server = Server::open().await;
+    let mut encoder = Ffmpeg::rtmp(&server.rtmp("room"));
+    lives(&server, "room").await;
+    text(&server, "/hls/room/index.m3u8").await;
+    for (path, expected) in [
+        (
+            "/hls/room/v0.m3u8?_HLS_msn=99999999999",
+            StatusCode::BAD_REQUEST,
+        ),
+        ("/hls/room/v0.m3u8?_HLS_part=1", StatusCode::BAD_REQUEST),
+        ("/hls/room/v0.m3u8?_HLS_msn=-1", StatusCode::BAD_REQUEST),
+        (
+            "/hls/room/v0.m3u8?_HLS_msn=1&_HLS_part=99999",
+            StatusCode::BAD_REQUEST,
+        ),
+        ("/hls/room/v7.m3u8", StatusCode::NOT_FOUND),
+        ("/hls/room/v0-1.m4s", StatusCode::NOT_FOUND),
+        ("/hls/room/v0-1.0.m4s", StatusCode::NOT_FOUND),
+        ("/hls/room/..%2f..%2fetc%2fpasswd", StatusCode::NOT_FOUND),
+        ("/hls/nobody/index.m3u8", StatusCode::CONFLICT),
+        ("/hls/nobody/v0-1.m4s", StatusCode::NOT_FOUND),
+    ] {
+        let (got, problem) = status(&server, path).await;
+        assert_eq!(got, expected, "{path}: {problem}");
+        assert!(problem["detail"].is_string(), "{path}: {problem}");
+    }
+    encoder.assert_runs();
+    server.assert_sound();
+}
+
+#[tokio::test]
+async fn private_rooms_are_for_those_who_were_let_in() {
+    let _stage = stage().await;
+    let mut server = Builder::new()
+        .keyed()
+        .set("rooms.public_viewing", "false")
+        .start()
+        .await;
+    let key = make_room_with_key(&server, "room").await;
+    let mut encoder = Ffmpeg::rtmp(&server.rtmp(&key.stream_key));
+    lives(&server, "room").await;
+    let wish = json!({"room": "room", "subscribe": true, "ttl_seconds": 600});
+    let token = server
+        .post("/api/v1/tokens", &wish, StatusCode::CREATED)
+        .await;
+    let token = token["token"].as_str().expect("a token");
+
+    let bare = async |path: &str| {
+        let response = server.bare(Method::GET, &server.url(path)).send().await;
+        let response = response.expect("an answer");
+        (response.status(), response.text().await.unwrap_or_default())
+    };
+    for path in [
+        "/hls/room/index.m3u8",
+        "/hls/room/v0.m3u8",
+        "/hls/room/index.m3u8?token=wrong",
+    ] {
+        let (refused, said) = bare(path).await;
+        assert_eq!(refused, StatusCode::UNAUTHORIZED, "{path}: {said}");
+    }
+    let (allowed, index) = bare(&format!("/hls/room/index.m3u8?token={token}")).await;
+    assert_eq!(allowed, StatusCode::OK, "{index}");
+    assert!(!index.contains(token), "no token in addresses: {index}");
+    let child = index
+        .lines()
+        .find(|line| line.ends_with("v0.m3u8"))
+        .expect("a variant");
+    let (allowed, media) = bare(&format!("/hls/room/{child}")).await;
+    assert_eq!(allowed, StatusCode::OK, "{media}");
+    check(&media).unwrap_or_else(|rule| panic!("{rule}\n{media}"));
+    let forged = child.replacen("s/A", "s/B", 1);
+    assert_ne!(forged, child);
+    let (refused, said) = bare(&format!("/hls/room/{forged}")).await;
+    assert_eq!(refused, StatusCode::FORBIDDEN, "{said}");
+    encoder.assert_runs();
+    server.assert_sound();
+}
