@@ -1,6 +1,6 @@
 //! HLS: the rules of its playlists on the running server, what FFmpeg reads, and who may have it.
 
-use inver_outputs::hls::check::{Playlist, check};
+use inver_outputs::hls::check::{Playlist, check, check_uneven};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -47,14 +47,18 @@ fn announced(text: &str) -> (u64, u64) {
     )
 }
 
-/// Reloads a playlist as a player of low latency does, checking each, until `enough`.
-async fn follow(server: &Server, path: &str, enough: impl Fn(&Playlist) -> bool) -> String {
+/// Holds a playlist to the rules.
+type Check = fn(&str) -> Result<Playlist, String>;
+
+/// Reloads a playlist as a player of low latency does, checking each, until so many segments are
+/// whole.
+async fn follow(server: &Server, path: &str, whole: usize, rules: Check) -> String {
     let mut last = text(server, path).await;
-    let mut seen = check(&last).unwrap_or_else(|rule| panic!("{rule}\n{last}"));
-    while !enough(&seen) {
+    let mut seen = rules(&last).unwrap_or_else(|rule| panic!("{rule}\n{last}"));
+    while seen.whole() < whole {
         let (msn, part) = announced(&last);
         last = text(server, &format!("{path}?_HLS_msn={msn}&_HLS_part={part}")).await;
-        let next = check(&last).unwrap_or_else(|rule| panic!("{rule}\n{last}"));
+        let next = rules(&last).unwrap_or_else(|rule| panic!("{rule}\n{last}"));
         next.follows(&seen)
             .unwrap_or_else(|rule| panic!("{rule}\n{last}"));
         assert_ne!(next, seen, "the answer waits for something new");
@@ -77,8 +81,8 @@ async fn b_frames_are_kept_and_the_rules_hold() {
         "{index}"
     );
 
-    let video = follow(&server, "/hls/room/v0.m3u8", |seen| seen.whole() >= 3).await;
-    follow(&server, "/hls/room/a.m3u8", |seen| seen.whole() >= 3).await;
+    let video = follow(&server, "/hls/room/v0.m3u8", 3, check).await;
+    follow(&server, "/hls/room/a.m3u8", 3, check).await;
     // What is announced is waited for.
     let (msn, part) = announced(&video);
     let next = format!("/hls/room/v0-{msn}.{part}.m4s");
@@ -105,6 +109,7 @@ async fn b_frames_are_kept_and_the_rules_hold() {
     server.assert_sound();
 }
 
+/// This client sends each picture when its timer lets it, and stamps it with that time.
 #[tokio::test]
 async fn a_room_over_webrtc_becomes_segments_with_aac_for_those_who_ask() {
     let _stage = stage().await;
@@ -119,9 +124,9 @@ async fn a_room_over_webrtc_becomes_segments_with_aac_for_those_who_ask() {
         index.contains("opus") && index.contains("mp4a.40.2"),
         "{index}"
     );
-    follow(&server, "/hls/room/v0.m3u8", |seen| seen.whole() >= 2).await;
-    follow(&server, "/hls/room/a.m3u8", |seen| seen.whole() >= 2).await;
-    follow(&server, "/hls/room/aac.m3u8", |seen| seen.whole() >= 1).await;
+    follow(&server, "/hls/room/v0.m3u8", 2, check_uneven).await;
+    follow(&server, "/hls/room/a.m3u8", 2, check_uneven).await;
+    follow(&server, "/hls/room/aac.m3u8", 1, check_uneven).await;
     server.assert_sound();
 }
 
