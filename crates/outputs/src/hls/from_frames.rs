@@ -151,6 +151,8 @@ impl FromFrames {
     /// The publisher is gone: what comes next begins anew.
     pub(super) fn break_off(&mut self) {
         self.broken = self.shift.is_some();
+        // The next publisher may send what can be carried.
+        self.unsupported = None;
     }
 
     /// Whether AAC is made of the sound.

@@ -90,8 +90,7 @@ impl Streams {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The stream of a room, which begins with the first who asks. Follow with the room's rights
-    /// checked.
+    /// The stream of a room, which begins with the first who asks. Check the room's rights before.
     ///
     /// # Errors
     ///
@@ -438,7 +437,10 @@ async fn run(streams: Streams, room: RoomId, stream: Arc<Stream>, reader: FrameR
             }
             () = tokio::time::sleep(AGAIN), if gone => {
                 match streams.0.handle.tap(&room, None) {
-                    Ok(again) => reader = Some(again),
+                    Ok(again) => {
+                        stream.lock().refused = None;
+                        reader = Some(again);
+                    }
                     // The publisher may come back while somebody waits for it.
                     Err(refusal) if refusal.kind == RefusalKind::Conflict => {}
                     Err(refusal) => stream.refuse(refusal),

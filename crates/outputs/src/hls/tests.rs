@@ -248,6 +248,25 @@ fn a_publisher_that_comes_back_goes_on_with_a_discontinuity() {
 }
 
 #[test]
+fn a_codec_that_is_not_carried_is_forgotten_with_its_publisher() {
+    let mut world = World::new(30.0, 60);
+    world.picture = Arc::new(Config::Vp8);
+    world.run(1.0, true, true);
+    assert_eq!(world.stream.unsupported, Some(inver_media::Codec::Vp8));
+    world.stream.break_off();
+    world.picture = picture();
+    world.offset = 7_000_000_000_000;
+    world.began = Duration::from_secs(5);
+    (world.pictures, world.sounds) = (0, 0);
+    world.run(5.0, true, true);
+    assert_eq!(world.stream.unsupported, None);
+    assert!(
+        world.playlist(Name::Video(0)).is_some(),
+        "the next one plays"
+    );
+}
+
+#[test]
 fn another_picture_size_is_a_discontinuity_with_a_map() {
     let mut world = World::new(30.0, 60);
     world.run(9.0, true, true);
