@@ -7,8 +7,10 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use clap::ValueEnum;
 use inver_media::Codec;
-use inver_protocols::rtmp;
 use reqwest::Url;
+
+use crate::feed::Target;
+use crate::ftl;
 
 /// Viewers at most: each takes a file descriptor and a few hundred kilobytes.
 const MAX_VIEWERS: usize = 20_000;
@@ -38,6 +40,16 @@ pub struct Args {
     /// Publish H.264 and Opus over RTMP instead of WHIP; `{}` stands for the publisher's number.
     #[arg(long, value_name = "URL", conflicts_with_all = ["whip", "no_publish"])]
     pub rtmp: Option<String>,
+    /// Publish H.264 and Opus over FTL instead of WHIP. CHANNEL is the room's number; `{}` stands
+    /// for the publisher's number.
+    #[arg(
+        long,
+        value_name = "HOST[:PORT]/CHANNEL-KEY",
+        env = "BENCH_FTL",
+        hide_env_values = true,
+        conflicts_with_all = ["whip", "rtmp", "no_publish"]
+    )]
+    pub ftl: Option<String>,
     /// Bearer token; stays away from other origins that the server redirects to.
     #[arg(long, env = "BENCH_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
@@ -129,7 +141,7 @@ impl VideoCodec {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Room {
     pub(crate) whip: Option<Url>,
-    pub(crate) rtmp: Option<rtmp::Target>,
+    pub(crate) feed: Option<Target>,
     pub(crate) whep: Option<Url>,
 }
 
@@ -168,8 +180,7 @@ impl Args {
     }
 
     fn room_of(&self, n: usize) -> anyhow::Result<Room> {
-        let rtmp = self.rtmp.as_deref().map(|url| self.rtmp_target(url, n));
-        let rtmp = rtmp.transpose()?;
+        let feed = self.feed_target(n)?;
         if let Some(server) = &self.server {
             let base = server.trim_end_matches('/');
             let room = if self.publishers == 1 {
@@ -179,10 +190,10 @@ impl Args {
             };
             let url = |door: &str| endpoint("--server", &format!("{base}/{door}/{room}"));
             return Ok(Room {
-                whip: (!self.no_publish && rtmp.is_none())
+                whip: (!self.no_publish && feed.is_none())
                     .then(|| url("whip"))
                     .transpose()?,
-                rtmp,
+                feed,
                 whep: Some(url("whep")?),
             });
         }
@@ -195,7 +206,7 @@ impl Args {
             }
             endpoint(flag, &pattern.replace("{}", &n.to_string())).map(Some)
         };
-        let whip = if rtmp.is_some() {
+        let whip = if feed.is_some() {
             None
         } else if self.no_publish {
             ensure!(
@@ -207,7 +218,7 @@ impl Args {
             let whip = one("--whip", &self.whip)?;
             ensure!(
                 whip.is_some(),
-                "where to publish? Give --server URL, or --whip or --rtmp URL and --whep URL, or --no-publish"
+                "where to publish? Give --server URL, or --whip, --rtmp or --ftl and --whep URL, or --no-publish"
             );
             whip
         };
@@ -216,25 +227,36 @@ impl Args {
             whep.is_some() || self.viewers == 0,
             "where to watch? Give --server URL or --whep URL, or --viewers 0"
         );
-        Ok(Room { whip, rtmp, whep })
+        Ok(Room { whip, feed, whep })
     }
 
-    fn rtmp_target(&self, pattern: &str, n: usize) -> anyhow::Result<rtmp::Target> {
+    /// Where publisher `n` publishes with another protocol than WHIP.
+    fn feed_target(&self, n: usize) -> anyhow::Result<Option<Target>> {
+        let (flag, pattern) = match (&self.rtmp, &self.ftl) {
+            (Some(url), _) => ("--rtmp", url),
+            (None, Some(address)) => ("--ftl", address),
+            (None, None) => return Ok(None),
+        };
         ensure!(
             self.codec == VideoCodec::H264,
-            "--rtmp needs --codec h264: RTMP has no VP8"
+            "{flag} needs --codec h264: encoders that speak it have no VP8"
         );
         ensure!(
             self.publishers == 1 || pattern.contains("{}"),
-            "--rtmp needs `{{}}` in its URL with more than one publisher"
+            "{flag} needs `{{}}` in its value with more than one publisher"
         );
-        let target =
-            rtmp::Target::parse(&pattern.replace("{}", &n.to_string())).context("--rtmp")?;
+        let text = pattern.replace("{}", &n.to_string());
+        if self.rtmp.is_none() {
+            return ftl::Target::parse(&text)
+                .map(|target| Some(Target::Ftl(target)))
+                .context(flag);
+        }
+        let target = inver_protocols::rtmp::Target::parse(&text).context(flag)?;
         ensure!(
             !target.tls,
             "--rtmp: rtmps:// cannot be measured, rtmp:// can"
         );
-        Ok(target)
+        Ok(Some(Target::Rtmp(target)))
     }
 }
 

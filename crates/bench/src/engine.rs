@@ -57,6 +57,7 @@ pub(crate) struct Results {
     pub(crate) published: Vec<Published>,
     pub(crate) failures: BTreeMap<&'static str, u64>,
     pub(crate) delay: Histogram<u64>,
+    pub(crate) first_delay: Histogram<u64>,
     pub(crate) lag: Histogram<u64>,
     pub(crate) send_errors: u64,
     /// Viewers that have seen a whole keyframe.
@@ -287,6 +288,7 @@ impl Worker {
             published: Vec::new(),
             failures: BTreeMap::new(),
             delay: self.shared.delay.clone(),
+            first_delay: self.shared.first_delay.clone(),
             lag: self.shared.lag.clone(),
             send_errors: self.send_errors,
             pictures: 0,

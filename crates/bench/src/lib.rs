@@ -10,7 +10,9 @@
 mod args;
 mod clock;
 mod engine;
+mod feed;
 mod frames;
+mod ftl;
 mod h264;
 mod packetizer;
 mod peer;

@@ -144,6 +144,8 @@ pub(crate) struct Report {
     /// From capture to the kernel's receipt at a viewer, per packet, while measuring. All
     /// viewers' packets count; none are sampled.
     pub(crate) forwarding_delay_ms: Option<Percentiles>,
+    /// The same of the first packet of each frame alone.
+    pub(crate) first_forwarding_delay_ms: Option<Percentiles>,
     pub(crate) server: Option<Cost>,
     pub(crate) generator: Generator,
 }
@@ -175,13 +177,17 @@ impl Report {
     pub(crate) fn new(args: &Args, findings: Findings) -> Self {
         let mut failures = findings.refused;
         let mut quality = Quality::default();
-        let (mut delay, mut lag) = (histogram(), histogram());
+        let (mut delay, mut first_delay, mut lag) = (histogram(), histogram(), histogram());
         let mut send_errors = 0;
         for results in &findings.results {
             for (reason, count) in &results.failures {
                 *failures.entry((*reason).to_owned()).or_default() += count;
             }
-            for (sum, part) in [(&mut delay, &results.delay), (&mut lag, &results.lag)] {
+            for (sum, part) in [
+                (&mut delay, &results.delay),
+                (&mut first_delay, &results.first_delay),
+                (&mut lag, &results.lag),
+            ] {
                 sum.add(part).expect("all histograms have the same bounds");
             }
             send_errors += results.send_errors;
@@ -230,6 +236,7 @@ impl Report {
             throughput,
             quality,
             forwarding_delay_ms: Percentiles::of(&delay),
+            first_forwarding_delay_ms: Percentiles::of(&first_delay),
             server: findings.server.as_ref().map(cost),
             generator: Generator {
                 read_lag_ms: Percentiles::of(&lag),
@@ -352,6 +359,7 @@ pub(crate) mod tests {
                 ..Published::default()
             }],
             failures: BTreeMap::from([("no media", 1)]),
+            first_delay: delay.clone(),
             delay,
             lag,
             send_errors: 0,

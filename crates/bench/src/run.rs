@@ -17,12 +17,12 @@ use tokio::task::JoinSet;
 use crate::args::{Args, Room};
 use crate::clock::Clock;
 use crate::engine::{Engine, Results};
+use crate::feed::FeedPublisher;
 use crate::packetizer::Packetizer;
 use crate::peer::{CONNECT, Offered, Role};
 use crate::process::{Process, Usage, buffer_errors};
 use crate::publisher::Publisher;
 use crate::report::{Findings, Report, Used};
-use crate::rtmp::RtmpPublisher;
 use crate::signalling::{Client, Failure, Opened};
 use crate::synthetic::Encoder;
 use crate::table;
@@ -190,7 +190,7 @@ impl Shared {
 struct Bench {
     shared: Arc<Shared>,
     publishing: Engine,
-    rtmp: Vec<RtmpPublisher>,
+    feeds: Vec<FeedPublisher>,
     process: Option<Process>,
     own: Process,
     stopped: watch::Receiver<bool>,
@@ -247,7 +247,7 @@ impl Bench {
         Ok(Self {
             shared: Arc::new(shared),
             publishing,
-            rtmp: Vec::new(),
+            feeds: Vec::new(),
             process,
             own,
             stopped,
@@ -326,11 +326,12 @@ impl Bench {
             let seed = args.seed.wrapping_add(index as u64);
             let encoder = Encoder::new(args.bitrate, args.fps, args.keyframe_interval, seed);
             let packetizer = Packetizer::new(codec, args.size, shared.run, seed);
-            if let Some(target) = &room.rtmp {
-                self.progress.show("publishing over RTMP");
+            if let Some(target) = &room.feed {
+                let protocol = target.protocol();
+                self.progress.show(&format!("publishing over {protocol}"));
                 let published =
-                    RtmpPublisher::start(target.clone(), encoder, packetizer, args, shared.clock);
-                self.rtmp.push(published.await?);
+                    FeedPublisher::start(target.clone(), encoder, packetizer, args, shared.clock);
+                self.feeds.push(published.await?);
                 continue;
             }
             let Some(endpoint) = &room.whip else {
@@ -373,7 +374,7 @@ impl Bench {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        if count > 0 || !self.rtmp.is_empty() {
+        if count > 0 || !self.feeds.is_empty() {
             tokio::time::sleep(FLOW).await;
         }
         Ok(())
@@ -449,7 +450,7 @@ impl Bench {
 
     /// Without its publishers a run measures nothing.
     async fn watch_publishers(&self) -> anyhow::Result<()> {
-        for publisher in &self.rtmp {
+        for publisher in &self.feeds {
             publisher.check()?;
         }
         if self.publishing.look().await?.failed > 0 {
@@ -505,10 +506,10 @@ impl Bench {
     async fn results(&mut self) -> anyhow::Result<Vec<Results>> {
         let until = Instant::now();
         self.publishing.quiet().await?;
-        let over_rtmp: Vec<_> = self.rtmp.drain(..).map(RtmpPublisher::stop).collect();
+        let fed: Vec<_> = self.feeds.drain(..).map(FeedPublisher::stop).collect();
         tokio::time::sleep(RECOVERY).await;
         let mut results = vec![self.publishing.report(until).await?];
-        results[0].published.extend(over_rtmp);
+        results[0].published.extend(fed);
         for engine in &self.shared.watching {
             results.push(engine.report(until).await?);
         }

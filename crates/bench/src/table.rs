@@ -74,6 +74,7 @@ fn write_all(out: &mut String, report: &Report, own_threads: bool) -> fmt::Resul
     times(out, "join: first packet", joining.first_packet_ms)?;
     times(out, "join: first keyframe", joining.first_keyframe_ms)?;
     times(out, "forwarding delay", report.forwarding_delay_ms)?;
+    times(out, "of first packets", report.first_forwarding_delay_ms)?;
     times(out, "generator read lag", report.generator.read_lag_ms)?;
     writeln!(out)?;
     let throughput = &report.throughput;

@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) totals: Totals,
     /// Microseconds from capture to the kernel's receipt, per packet, while measuring.
     pub(crate) delay: Histogram<u64>,
+    /// The same of each frame's first packet that carries its time.
+    pub(crate) first_delay: Histogram<u64>,
     /// Microseconds from the kernel's receipt to the read, while measuring.
     pub(crate) lag: Histogram<u64>,
     pub(crate) measuring: bool,
@@ -57,6 +59,7 @@ impl Shared {
         Self {
             totals: Totals::default(),
             delay: histogram(),
+            first_delay: histogram(),
             lag: histogram(),
             measuring: false,
         }
@@ -106,6 +109,8 @@ pub(crate) struct Viewer {
     video: Arrivals,
     frames: Frames,
     first_packet: Option<Instant>,
+    /// RTP time of the latest frame of each track that told its capture time.
+    timed: BTreeMap<TrackId, u64>,
     retransmissions: u64,
     probes: u64,
     /// Packets that each layer of each track has asked for again, in all.
@@ -125,6 +130,7 @@ impl Viewer {
             video: Arrivals::default(),
             frames: Frames::default(),
             first_packet: None,
+            timed: BTreeMap::new(),
             retransmissions: 0,
             probes: 0,
             nacks: BTreeMap::new(),
@@ -165,6 +171,9 @@ impl Viewer {
         {
             let delay = clock.micros(arrival).saturating_sub(captured);
             shared.delay.saturating_record(delay);
+            if self.timed.insert(received.track, received.timestamp) != Some(received.timestamp) {
+                shared.first_delay.saturating_record(delay);
+            }
         }
         let kind = received.format.codec.kind();
         let arrivals = match kind {
