@@ -251,16 +251,11 @@ impl Args {
                 .map(|target| Some(Target::Ftl(target)))
                 .context(flag);
         }
-        let target = inver_protocols::rtmp::Target::parse(&text).context(flag)?;
-        ensure!(
-            !target.tls,
-            "--rtmp: rtmps:// cannot be measured, rtmp:// can"
-        );
-        Ok(Some(Target::Rtmp(target)))
+        Target::rtmp(&text).map(Some)
     }
 }
 
-fn endpoint(flag: &str, text: &str) -> anyhow::Result<Url> {
+pub(crate) fn endpoint(flag: &str, text: &str) -> anyhow::Result<Url> {
     let url = Url::parse(text).with_context(|| format!("{flag}: {text:?} is not a URL"))?;
     ensure!(
         matches!(url.scheme(), "http" | "https") && url.has_host(),
@@ -269,7 +264,7 @@ fn endpoint(flag: &str, text: &str) -> anyhow::Result<Url> {
     Ok(url)
 }
 
-fn parse_bitrate(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_bitrate(text: &str) -> Result<u64, String> {
     let (digits, factor) = match text.char_indices().next_back() {
         Some((at, 'k' | 'K')) => (&text[..at], 1e3),
         Some((at, 'm' | 'M')) => (&text[..at], 1e6),
@@ -284,7 +279,7 @@ fn parse_bitrate(text: &str) -> Result<u64, String> {
     }
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let (digits, factor) = if let Some(digits) = text.strip_suffix("ms") {
         (digits, 1e-3)
     } else if let Some(digits) = text.strip_suffix('s') {

@@ -9,11 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use inver_media::{Config, Frame, Kind, MediaTime};
 use tokio::sync::oneshot;
 
-use crate::args::Args;
 use crate::clock::Clock;
 use crate::packetizer::Packetizer;
 use crate::publisher::{Published, frame_time, sound_time};
@@ -34,6 +33,20 @@ pub(crate) enum Target {
 }
 
 impl Target {
+    /// Reads the URL of an RTMP stream.
+    ///
+    /// # Errors
+    ///
+    /// It is none, or one with TLS.
+    pub(crate) fn rtmp(url: &str) -> anyhow::Result<Self> {
+        let target = inver_protocols::rtmp::Target::parse(url).context("--rtmp")?;
+        ensure!(
+            !target.tls,
+            "--rtmp: rtmps:// cannot be measured, rtmp:// can"
+        );
+        Ok(Self::Rtmp(target))
+    }
+
     /// The protocol's name.
     pub(crate) fn protocol(&self) -> &'static str {
         match self {
@@ -41,6 +54,17 @@ impl Target {
             Self::Ftl(_) => "FTL",
         }
     }
+}
+
+/// How what is published looks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    /// Frames per second.
+    pub(crate) fps: u32,
+    /// Size that the picture claims to have.
+    pub(crate) size: (u32, u32),
+    /// Whether there is sound.
+    pub(crate) sound: bool,
 }
 
 /// A publication that runs.
@@ -76,12 +100,12 @@ impl FeedPublisher {
         target: Target,
         encoder: Encoder,
         packetizer: Packetizer,
-        args: &Args,
+        shape: Shape,
         clock: Clock,
     ) -> anyhow::Result<Self> {
         let state = Arc::new(State::default());
         let (started, start) = oneshot::channel();
-        let media = Media::new(encoder, packetizer, args, clock);
+        let media = Media::new(encoder, packetizer, shape, clock);
         let protocol = target.protocol();
         let own = Arc::clone(&state);
         let thread = std::thread::Builder::new()
@@ -139,9 +163,7 @@ pub(crate) struct Media {
     encoder: Encoder,
     packetizer: Packetizer,
     clock: Clock,
-    fps: u32,
-    size: (u32, u32),
-    sound: bool,
+    shape: Shape,
     video_config: Arc<Config>,
     audio_config: Arc<Config>,
     frames: u64,
@@ -149,15 +171,13 @@ pub(crate) struct Media {
 }
 
 impl Media {
-    fn new(encoder: Encoder, packetizer: Packetizer, args: &Args, clock: Clock) -> Self {
+    fn new(encoder: Encoder, packetizer: Packetizer, shape: Shape, clock: Clock) -> Self {
         let (sps, pps) = packetizer.sets();
         Self {
             encoder,
             packetizer,
             clock,
-            fps: args.fps,
-            size: args.size,
-            sound: !args.no_audio,
+            shape,
             video_config: Arc::new(Config::H264 {
                 sps: vec![sps],
                 pps: vec![pps],
@@ -173,8 +193,8 @@ impl Media {
 
     /// When the next frame or sound is due, since the start.
     pub(crate) fn next(&self) -> Duration {
-        let frame = frame_time(self.frames, self.fps);
-        if self.sound {
+        let frame = frame_time(self.frames, self.shape.fps);
+        if self.shape.sound {
             frame.min(sound_time(self.sounds))
         } else {
             frame
@@ -183,12 +203,12 @@ impl Media {
 
     /// Size of the picture.
     pub(crate) fn size(&self) -> (u32, u32) {
-        self.size
+        self.shape.size
     }
 
     /// Whether there is sound.
     pub(crate) fn has_sound(&self) -> bool {
-        self.sound
+        self.shape.sound
     }
 
     /// Makes what is due next.
@@ -198,14 +218,15 @@ impl Media {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let micros = self.clock.micros(Instant::now());
-        let sound = self.sound && sound_time(self.sounds) <= frame_time(self.frames, self.fps);
+        let sound =
+            self.shape.sound && sound_time(self.sounds) <= frame_time(self.frames, self.shape.fps);
         let (kind, at, keyframe, data, config) = if sound {
             let at = sound_time(self.sounds);
             self.sounds += 1;
             let data = self.packetizer.audio(micros);
             (Kind::Audio, at, true, data, &self.audio_config)
         } else {
-            let at = frame_time(self.frames, self.fps);
+            let at = frame_time(self.frames, self.shape.fps);
             self.frames += 1;
             let frame = self.encoder.next_frame();
             published.frames += 1;

@@ -4,6 +4,8 @@
 //! what they get and what it costs the server. Each packet carries its capture time in the
 //! payload; publisher and viewers share one clock because they share one process.
 //!
+//! [`run_hls`] does the same for LL-HLS: many players of one stream that is published over RTMP.
+//!
 //! One thread signals over HTTP, one publishes and one or more watch. The code knows nothing of
 //! the server: what it measures here can be measured of any other.
 
@@ -14,6 +16,7 @@ mod feed;
 mod frames;
 mod ftl;
 mod h264;
+mod hls;
 mod packetizer;
 mod peer;
 mod process;
@@ -31,4 +34,5 @@ mod viewer;
 mod wire;
 
 pub use args::Args;
+pub use hls::{HlsArgs, run_hls};
 pub use run::run;

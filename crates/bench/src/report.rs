@@ -23,7 +23,7 @@ pub(crate) struct Percentiles {
 
 impl Percentiles {
     /// `None` where nothing was measured.
-    fn of(micros: &Histogram<u64>) -> Option<Self> {
+    pub(crate) fn of(micros: &Histogram<u64>) -> Option<Self> {
         let at = |quantile| micros.value_at_quantile(quantile) as f64 / 1000.0;
         (!micros.is_empty()).then(|| Self {
             count: micros.len(),
@@ -275,7 +275,7 @@ fn publishing(args: &Args, results: &[Results]) -> Option<Publishing> {
     Some(publishing)
 }
 
-fn cost(used: &Used, seconds: f64, packets: u64, viewers: u64) -> Cost {
+pub(crate) fn cost(used: &Used, seconds: f64, packets: u64, viewers: u64) -> Cost {
     let (cpu, before, now) = (
         used.during.cpu_seconds,
         used.before.memory_kib,
@@ -293,7 +293,7 @@ fn cost(used: &Used, seconds: f64, packets: u64, viewers: u64) -> Cost {
     }
 }
 
-fn per(amount: f64, seconds: f64) -> f64 {
+pub(crate) fn per(amount: f64, seconds: f64) -> f64 {
     if seconds > 0.0 { amount / seconds } else { 0.0 }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::{IpAddr, UdpSocket};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,13 +12,14 @@ use inver_media::Codec;
 use inver_rtc::Direction;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use reqwest::Url;
+use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::args::{Args, Room};
 use crate::clock::Clock;
 use crate::engine::{Engine, Results};
-use crate::feed::FeedPublisher;
+use crate::feed::{FeedPublisher, Shape};
 use crate::packetizer::Packetizer;
 use crate::peer::{CONNECT, Offered, Role};
 use crate::process::{Process, Usage, buffer_errors};
@@ -71,6 +73,38 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 }
 
 async fn measure(args: Args, rooms: Vec<Room>) -> anyhow::Result<()> {
+    let mut bench = Bench::new(args, rooms, interrupted().stopped)?;
+    let findings = bench.run().await;
+    let report = bench.end(findings).await?;
+    bench.progress.clear();
+    let own = bench.shared.args.own;
+    let json = bench.shared.args.json.as_deref();
+    write_result(json, &report, || table::render(&report, own))?;
+    if report.joining.asked > 0 && report.joining.playing == 0 && !report.interrupted {
+        bail!("no viewer got media");
+    }
+    Ok(())
+}
+
+/// Tells when somebody ended the run.
+#[derive(Debug)]
+pub(crate) struct Interrupted {
+    stopped: watch::Receiver<bool>,
+}
+
+impl Interrupted {
+    pub(crate) fn is_over(&self) -> bool {
+        *self.stopped.borrow()
+    }
+
+    pub(crate) async fn wait(&mut self) {
+        // The sender is never dropped.
+        let _ = self.stopped.wait_for(|stopped| *stopped).await;
+    }
+}
+
+/// From now on Ctrl-C ends the run; a second one exits at once.
+pub(crate) fn interrupted() -> Interrupted {
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
@@ -83,32 +117,34 @@ async fn measure(args: Args, rooms: Vec<Room>) -> anyhow::Result<()> {
         // Dropping the sender would look like an interruption.
         std::future::pending::<()>().await;
     });
-    let mut bench = Bench::new(args, rooms, stopped)?;
-    let findings = bench.run().await;
-    let report = bench.end(findings).await?;
-    bench.progress.clear();
-    write(&bench.shared.args, &report)?;
-    if report.joining.asked > 0 && report.joining.playing == 0 && !report.interrupted {
-        bail!("no viewer got media");
-    }
-    Ok(())
+    Interrupted { stopped }
 }
 
-fn write(args: &Args, report: &Report) -> anyhow::Result<()> {
+/// Writes a result as JSON to `path` (`-` is standard output), and as text to standard output
+/// unless JSON went there.
+///
+/// # Errors
+///
+/// It cannot be written.
+pub(crate) fn write_result(
+    path: Option<&Path>,
+    report: &impl Serialize,
+    text: impl FnOnce() -> String,
+) -> anyhow::Result<()> {
     let json = || {
         let mut json = serde_json::to_string_pretty(report).context("the result as JSON")?;
         json.push('\n');
         anyhow::Ok(json)
     };
     let mut stdout = std::io::stdout().lock();
-    let text = match &args.json {
+    let text = match path {
         Some(path) if path.as_os_str() == "-" => json()?,
         Some(path) => {
             std::fs::write(path, json()?)
                 .with_context(|| format!("--json: cannot write {}", path.display()))?;
-            table::render(report, args.own)
+            text()
         }
-        None => table::render(report, args.own),
+        None => text(),
     };
     stdout.write_all(text.as_bytes()).context("standard output")
 }
@@ -328,9 +364,14 @@ impl Bench {
             let packetizer = Packetizer::new(codec, args.size, shared.run, seed);
             if let Some(target) = &room.feed {
                 let protocol = target.protocol();
+                let shape = Shape {
+                    fps: args.fps,
+                    size: args.size,
+                    sound: !args.no_audio,
+                };
                 self.progress.show(&format!("publishing over {protocol}"));
                 let published =
-                    FeedPublisher::start(target.clone(), encoder, packetizer, args, shared.clock);
+                    FeedPublisher::start(target.clone(), encoder, packetizer, shape, shared.clock);
                 self.feeds.push(published.await?);
                 continue;
             }
@@ -587,7 +628,7 @@ fn local_address(rooms: &[Room]) -> anyhow::Result<IpAddr> {
 }
 
 /// Each viewer takes a file descriptor; the usual soft limit of 1024 is far below what may be had.
-fn raise_file_limit() {
+pub(crate) fn raise_file_limit() {
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < hard
     {
@@ -597,25 +638,25 @@ fn raise_file_limit() {
 }
 
 /// One line on a terminal that is written over and over; nothing elsewhere.
-struct Progress {
+pub(crate) struct Progress {
     terminal: bool,
 }
 
 impl Progress {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             terminal: std::io::stderr().is_terminal(),
         }
     }
 
-    fn show(&self, text: &str) {
+    pub(crate) fn show(&self, text: &str) {
         if self.terminal {
             // Progress that cannot be shown is no reason to end.
             let _ = write!(std::io::stderr(), "\r\x1b[K{text}");
         }
     }
 
-    fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.show("");
     }
 }

@@ -43,6 +43,21 @@ pub(crate) fn find(payload: &[u8], run: u32) -> Option<u64> {
     (read(&stamp[..4]) == u64::from(run & 0x0fff_ffff)).then(|| read(&stamp[4..]))
 }
 
+/// The capture time of the last stamp of this run in a file, in microseconds.
+pub(crate) fn find_last(file: &[u8], run: u32) -> Option<u64> {
+    let mut end = file.len();
+    while let Some(at) = file[..end]
+        .windows(MAGIC.len())
+        .rposition(|window| window == MAGIC)
+    {
+        if let Some(micros) = find(&file[at..], run) {
+            return Some(micros);
+        }
+        end = at;
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +70,18 @@ mod tests {
             assert_eq!(find(&payload, 0xfedc_ba98), Some(1_234_567_890_123), "{at}");
             assert!(payload[at..at + LEN].iter().all(|byte| byte & 0x80 != 0));
         }
+    }
+
+    #[test]
+    fn the_last_one_of_a_file_counts() {
+        let mut file = vec![0x55; 500];
+        write(&mut file[10..], 7, 1);
+        write(&mut file[300..], 7, 2);
+        write(&mut file[400..], 8, 3);
+        file[490..494].copy_from_slice(&MAGIC);
+        assert_eq!(find_last(&file, 7), Some(2));
+        assert_eq!(find_last(&file, 9), None);
+        assert_eq!(find_last(&[], 7), None);
     }
 
     #[test]

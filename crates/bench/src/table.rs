@@ -65,11 +65,7 @@ fn write_all(out: &mut String, report: &Report, own_threads: bool) -> fmt::Resul
             format_args!("{} requests repeated", joining.retries),
         )?;
     }
-    writeln!(
-        out,
-        "\n{:22}{:>10}{:>10}{:>10}{:>10}",
-        "milliseconds", "p50", "p95", "p99", "max"
-    )?;
+    head(out)?;
     times(out, "join: HTTP answer", joining.answer_ms)?;
     times(out, "join: first packet", joining.first_packet_ms)?;
     times(out, "join: first keyframe", joining.first_keyframe_ms)?;
@@ -164,7 +160,7 @@ fn quality(out: &mut String, report: &Report) -> fmt::Result {
     )
 }
 
-fn cost(out: &mut String, name: &str, cost: &Cost, threads: bool) -> fmt::Result {
+pub(crate) fn cost(out: &mut String, name: &str, cost: &Cost, threads: bool) -> fmt::Result {
     let per_packet = cost.us_per_packet.map_or_else(String::new, |us| {
         format!(", {us:.2} us per packet received")
     });
@@ -202,11 +198,22 @@ fn cost(out: &mut String, name: &str, cost: &Cost, threads: bool) -> fmt::Result
     Ok(())
 }
 
-fn row(out: &mut String, name: &str, text: fmt::Arguments<'_>) -> fmt::Result {
+/// The head of what [`times`] writes.
+pub(crate) fn head(out: &mut String) -> fmt::Result {
+    writeln!(
+        out,
+        "\n{:22}{:>10}{:>10}{:>10}{:>10}",
+        "milliseconds", "p50", "p95", "p99", "max"
+    )
+}
+
+/// A line with its name in front.
+pub(crate) fn row(out: &mut String, name: &str, text: fmt::Arguments<'_>) -> fmt::Result {
     writeln!(out, "{name:12}{text}")
 }
 
-fn times(out: &mut String, name: &str, times: Option<Percentiles>) -> fmt::Result {
+/// A line of percentiles, or of what is unknown.
+pub(crate) fn times(out: &mut String, name: &str, times: Option<Percentiles>) -> fmt::Result {
     match times {
         Some(t) => writeln!(
             out,
@@ -217,7 +224,7 @@ fn times(out: &mut String, name: &str, times: Option<Percentiles>) -> fmt::Resul
     }
 }
 
-fn bits(bits_per_second: f64) -> String {
+pub(crate) fn bits(bits_per_second: f64) -> String {
     if bits_per_second >= 1e9 {
         format!("{:.2} Gbit/s", bits_per_second / 1e9)
     } else if bits_per_second >= 1e6 {

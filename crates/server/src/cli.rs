@@ -35,6 +35,8 @@ pub enum Command {
     CheckConfig(Box<CheckConfig>),
     /// Publish synthetic media over WHIP, watch it over WHEP with many viewers, and measure.
     Bench(Box<inver_bench::Args>),
+    /// Watch one LL-HLS stream with many players, and measure.
+    BenchHls(Box<inver_bench::HlsArgs>),
     /// Print the version.
     Version,
 }

@@ -24,6 +24,7 @@ pub fn main() -> ExitCode {
         Some(Command::Serve(serve)) => run(&serve),
         Some(Command::CheckConfig(check)) => check_config(&check),
         Some(Command::Bench(args)) => inver_bench::run(*args),
+        Some(Command::BenchHls(args)) => inver_bench::run_hls(*args),
         Some(Command::Version) => print(&format!("inver {}\n", env!("CARGO_PKG_VERSION"))),
     };
     match done {
