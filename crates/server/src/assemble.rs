@@ -83,21 +83,6 @@ pub fn node_config(config: &Config) -> anyhow::Result<inver_node::Config> {
     })
 }
 
-/// Settings of recordings.
-pub fn record_config(config: &Config) -> record::Config {
-    let recording = &config.recording;
-    let folder = recording.folder.clone();
-    record::Config {
-        folder: folder.unwrap_or_else(|| config.data_dir().join("recordings")),
-        rooms: recording.rooms.clone(),
-        split_duration: recording.split_duration.0,
-        split_size: recording.split_size.0,
-        max_age: recording.max_age.0,
-        max_total_size: recording.max_total_size.0,
-        min_free_space: recording.min_free_space.0,
-    }
-}
-
 /// Settings of the HTTP doors.
 pub fn http_config(config: &Config) -> inver_http::Config {
     let server = &config.server;

@@ -86,7 +86,7 @@ impl Running {
             config.webrtc.ice_servers.clone(),
             handle.clone(),
         ));
-        let recording = assemble::record_config(config);
+        let recording = config.recordings()?;
         let folder = recording.folder.clone();
         let recorder = Recorder::start(handle.clone(), recording)
             .await

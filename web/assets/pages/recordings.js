@@ -12,9 +12,10 @@ import { clockText, countText, sizeText } from "../lib/format.js";
 
 /**
  * @typedef {{ name: string, participant: string, codecs: string[], offset_ms: number, duration_ms: number, size_bytes: number,
- *   gaps: number, finished: boolean, url: string }} RecordedFile
+ *   gaps: number, finished: boolean, place: "disk" | "both" | "storage", url: string }} RecordedFile
+ * @typedef {{ location: string, state: "waiting" | "uploading" | "failing" | "complete", trouble?: string }} Stored
  * @typedef {{ id: string, room: string, state: "recording" | "finishing" | "finished", started_at: string, duration_ms: number,
- *   size_bytes: number, participants: string[], warnings: string[], files: RecordedFile[] }} Recording
+ *   size_bytes: number, participants: string[], warnings: string[], files: RecordedFile[], storage?: Stored }} Recording
  */
 
 /** The administration page keeps it under the same name. */
@@ -111,8 +112,21 @@ function row(recording) {
     h("div", { class: "head" }, h("h2", {}, recording.room), goesOn ? h("span", { class: "badge live" }, "Recording") : "", act),
     h("p", { class: "soft num" }, facts),
     ...recording.warnings.map((warning) => h("p", { class: "notice bad" }, warning)),
+    ...(recording.storage ? [storageLine(recording.storage)] : []),
     h("ul", {}, ...recording.files.map((file) => fileRow(file, recording))),
   );
+}
+
+/** @param {Stored} storage How the recording's way into object storage stands. */
+function storageLine(storage) {
+  if (storage.trouble) return h("p", { class: "notice bad" }, `Not in ${storage.location} yet: ${storage.trouble}`);
+  const said = {
+    waiting: "Finished files wait for their upload to",
+    uploading: "Is being uploaded to",
+    failing: "Not yet in",
+    complete: "Uploaded to",
+  }[storage.state];
+  return h("p", { class: "soft" }, `${said} ${storage.location}`);
 }
 
 /**

@@ -14,8 +14,8 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::download::{self, Signer};
-use super::manifest::Recording;
+use super::download::{self, Signer, Source};
+use super::manifest::{Place, Recording};
 use super::recorder::{Recorder, unknown};
 
 /// Recordings.
@@ -108,6 +108,11 @@ impl Api {
             let query = self.signer.sign(&recording.id, &file.name);
             let path = path_of_file(&recording.id, &file.name);
             file.url = Some(caller.url(&format!("{path}?{query}")));
+        }
+        if let Some(preview) = &mut recording.preview {
+            let query = self.signer.sign(&recording.id, &preview.name);
+            let path = path_of_file(&recording.id, &preview.name);
+            preview.url = Some(caller.url(&format!("{path}?{query}")));
         }
         recording
     }
@@ -231,7 +236,7 @@ async fn show(
 
 /// Delete a recording
 ///
-/// With all its files. One that goes on has to be stopped first.
+/// With all its files, in object storage too. One that goes on has to be stopped first.
 #[utoipa::path(
     delete,
     path = "/api/v1/recordings/{id}",
@@ -242,6 +247,8 @@ async fn show(
     responses(
         (status = 204, description = "It is gone."),
         (status = 409, description = "It goes on.",
+         body = inver_proto::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The storage that has it cannot be asked; nothing was deleted.",
          body = inver_proto::Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -284,6 +291,8 @@ struct Signed {
         (status = 206, description = "The range.", body = Vec<u8>, content_type = "video/mp4"),
         (status = 416, description = "The range is none of the file's.",
          body = inver_proto::Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The storage that has the file does not give it.",
+         body = inver_proto::Problem, content_type = "application/problem+json"),
     ),
 )]
 async fn file(
@@ -300,9 +309,34 @@ async fn file(
         (None, _) | (_, None) => state.visible(&bearer(&headers), &id)?,
     };
     // Only names that the recording has itself: nothing of a request becomes a path.
+    if let Some(preview) = recording.preview.filter(|preview| preview.name == name) {
+        let path = state.recorder.0.folder(&recording.id).join(&preview.name);
+        let shown = format!("{}-{}", recording.id, preview.name);
+        return download::serve(Source::Disk(path), &shown, &headers).await;
+    }
     let file = recording.files.iter().find(|file| file.name == name);
     let file = file.ok_or_else(|| unknown(&format!("{id}/{name}")))?;
-    let path = state.recorder.0.folder(&recording.id).join(&file.name);
+    let source = match (file.place, recording.storage) {
+        (Place::Storage, Some(storage)) => {
+            let bucket = state.recorder.0.bucket();
+            let Some(bucket) = bucket.filter(|bucket| bucket.holds(&storage.location)) else {
+                let detail = format!(
+                    "the file lies at {}, and the server is not set to this storage",
+                    storage.location
+                );
+                return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
+            };
+            Source::Stored {
+                bucket: bucket.clone(),
+                location: storage.location,
+                name: file.name.clone(),
+                len: file.size_bytes,
+            }
+        }
+        (Place::Disk | Place::Both, _) | (Place::Storage, None) => {
+            Source::Disk(state.recorder.0.folder(&recording.id).join(&file.name))
+        }
+    };
     let shown = format!("{}-{}-{}", recording.id, file.participant, file.name);
-    download::serve(&path, &shown, &headers).await
+    download::serve(source, &shown, &headers).await
 }

@@ -1,6 +1,7 @@
 //! Files over HTTP: one range at a time (RFC 9110, 14), entity tags, signed links.
 
-use std::path::Path;
+use std::ops::Range;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::{hmac, rand};
@@ -8,10 +9,13 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use inver_http::Problem;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
+
+use super::storage::{Bucket, Failure};
 
 /// How long a link is good: a film and a pause.
 const GOOD_FOR: Duration = Duration::from_secs(6 * 3600);
@@ -19,6 +23,10 @@ const GOOD_FOR: Duration = Duration::from_secs(6 * 3600);
 /// Bytes that are read at once: less costs more trips to the disk's thread, more costs memory for
 /// each download.
 const PIECE: usize = 64 * 1024;
+
+/// Bytes that are asked of a storage at once: less costs more round trips, more costs memory for
+/// each download.
+const FETCHED: u64 = 2 << 20;
 
 /// Signs links to files, so that players and downloads need no token. Links end with the process.
 pub(super) struct Signer(hmac::Key);
@@ -107,25 +115,97 @@ fn wanted(range: Option<&str>, len: u64) -> Wanted {
     }
 }
 
+/// Where a file's bytes come from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// The disk.
+    Disk(PathBuf),
+    /// A storage that has the whole file, which changes no more.
+    Stored {
+        /// The storage.
+        bucket: Bucket,
+        /// The recording's place there.
+        location: String,
+        /// The file's name there.
+        name: String,
+        /// Its length.
+        len: u64,
+    },
+}
+
+/// A source that answered.
+enum Opened {
+    Disk(File),
+    Stored(Bucket, String, String),
+}
+
+impl Source {
+    /// Opens it; gives its length and its entity tag.
+    async fn open(self) -> Result<(Opened, u64, String), Problem> {
+        match self {
+            Self::Disk(path) => {
+                let opened = async {
+                    let file = File::open(&path).await?;
+                    let metadata = file.metadata().await?;
+                    Ok::<_, std::io::Error>((file, metadata))
+                };
+                let (file, metadata) = opened.await.map_err(|error| {
+                    tracing::warn!(path = %path.display(), %error, "a recording's file cannot be read");
+                    gone()
+                })?;
+                let len = metadata.len();
+                let modified = metadata.modified().ok();
+                let modified = modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+                let tag = format!("\"{:x}-{len:x}\"", modified.unwrap_or_default().as_nanos());
+                Ok((Opened::Disk(file), len, tag))
+            }
+            Self::Stored {
+                bucket,
+                location,
+                name,
+                len,
+            } => {
+                let tag = format!("\"stored-{len:x}\"");
+                Ok((Opened::Stored(bucket, location, name), len, tag))
+            }
+        }
+    }
+}
+
+fn gone() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "the file of this recording is not there any more",
+    )
+}
+
+fn unreachable(failure: &Failure) -> Problem {
+    if let Failure::Missing = failure {
+        return gone();
+    }
+    tracing::warn!(%failure, "a recording's file cannot be had from the storage");
+    let detail = "the storage that has this file does not give it now; try again later";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+}
+
+/// What a file is, by its name.
+pub(super) fn content_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map(|(_, ending)| ending) {
+        Some("mp4") => "video/mp4",
+        Some("webm") => "video/webm",
+        Some("jpg") => "image/jpeg",
+        Some("json") => "application/json",
+        Some(_) | None => "application/octet-stream",
+    }
+}
+
 /// Serves a file. `name` is what a browser saves it as.
 pub(super) async fn serve(
-    path: &Path,
+    source: Source,
     name: &str,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let failed = |error: std::io::Error| {
-        tracing::warn!(path = %path.display(), %error, "a recording's file cannot be read");
-        Problem::new(
-            StatusCode::NOT_FOUND,
-            "the file of this recording is not there any more",
-        )
-    };
-    let mut file = File::open(path).await.map_err(failed)?;
-    let metadata = file.metadata().await.map_err(failed)?;
-    let len = metadata.len();
-    let modified = metadata.modified().ok();
-    let modified = modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-    let tag = format!("\"{:x}-{len:x}\"", modified.unwrap_or_default().as_nanos());
+    let (opened, len, tag) = source.open().await?;
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let known = text(header::IF_NONE_MATCH);
     let known = known.is_some_and(|tags| {
@@ -154,13 +234,24 @@ pub(super) async fn serve(
             return Ok(response);
         }
     };
-    file.seek(std::io::SeekFrom::Start(first))
-        .await
-        .map_err(failed)?;
-    let body = if status == StatusCode::NOT_MODIFIED {
+    let body = if status == StatusCode::NOT_MODIFIED || count == 0 {
         Body::empty()
     } else {
-        Body::from_stream(pieces(file, count))
+        match opened {
+            Opened::Disk(mut file) => {
+                let sought = file.seek(std::io::SeekFrom::Start(first)).await;
+                sought.map_err(|_| gone())?;
+                Body::from_stream(pieces(file, count))
+            }
+            Opened::Stored(bucket, location, name) => {
+                // An answer that says that all is well comes once something is there.
+                let end = first + count.min(FETCHED);
+                let begin = bucket.read(&location, &name, first..end).await;
+                let begin = begin.map_err(|failure| unreachable(&failure))?;
+                let range = end..first + count;
+                Body::from_stream(fetched(begin, bucket, location, name, range))
+            }
+        }
     };
     let mut response = (status, body).into_response();
     set(&mut response, header::ETAG, &tag);
@@ -169,7 +260,7 @@ pub(super) async fn serve(
     if status == StatusCode::NOT_MODIFIED {
         return Ok(response);
     }
-    set(&mut response, header::CONTENT_TYPE, "video/mp4");
+    set(&mut response, header::CONTENT_TYPE, content_type(name));
     set(&mut response, header::CONTENT_LENGTH, &count.to_string());
     // Names are letters, digits, '-', '_' and '.'.
     let disposition = format!("inline; filename=\"{name}\"");
@@ -201,6 +292,32 @@ fn pieces(file: File, count: u64) -> impl futures::Stream<Item = std::io::Result
                     return;
                 }
             }
+        }
+    }
+}
+
+/// What is fetched already, and then the rest, piece by piece as the client takes it.
+fn fetched(
+    begin: Bytes,
+    bucket: Bucket,
+    location: String,
+    name: String,
+    range: Range<u64>,
+) -> impl futures::Stream<Item = std::io::Result<Bytes>> {
+    async_stream::stream! {
+        yield Ok(begin);
+        let mut at = range.start;
+        while at < range.end {
+            let end = range.end.min(at + FETCHED);
+            match bucket.read(&location, &name, at..end).await {
+                Ok(piece) => yield Ok(piece),
+                Err(failure) => {
+                    tracing::warn!(%location, %failure, "a download from the storage ends early");
+                    yield Err(std::io::Error::other(failure));
+                    return;
+                }
+            }
+            at = end;
         }
     }
 }

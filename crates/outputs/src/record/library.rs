@@ -53,6 +53,11 @@ impl Library {
         all
     }
 
+    /// Looks at all, in no order that means anything.
+    pub(super) fn each(&self) -> impl Iterator<Item = &Recording> {
+        self.recordings.values()
+    }
+
     /// Whether nothing has this name yet.
     pub(super) fn is_free(&self, id: &str) -> bool {
         !self.recordings.contains_key(id)
@@ -108,6 +113,8 @@ mod tests {
             participants: Vec::new(),
             warnings: Vec::new(),
             files: Vec::new(),
+            storage: None,
+            preview: None,
         }
     }
 

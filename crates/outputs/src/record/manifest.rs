@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// The manifest's name in a recording's folder.
-const NAME: &str = "manifest.json";
+pub(super) const NAME: &str = "manifest.json";
 
 /// Where a recording stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -47,6 +47,65 @@ pub struct Recording {
     pub warnings: Vec<String>,
     /// Its files, in the order in which they began.
     pub files: Vec<RecordedFile>,
+    /// The object storage that its files go to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub storage: Option<Stored>,
+    /// A picture of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub preview: Option<Preview>,
+}
+
+/// How a recording's way into object storage stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Stored {
+    /// Where its files go, as `s3://bucket/folder`.
+    pub location: String,
+    /// How far it is.
+    pub state: StorageState,
+    /// What went wrong at the latest attempt. What is not uploaded is kept on the disk.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trouble: Option<String>,
+}
+
+/// How far a recording's way into object storage is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StorageState {
+    /// What is finished waits for its turn.
+    Waiting,
+    /// A file is being uploaded.
+    Uploading,
+    /// The latest attempt failed; there will be others.
+    Failing,
+    /// Everything is there.
+    Complete,
+}
+
+/// Where a file is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// On the server's disk.
+    #[default]
+    Disk,
+    /// On the disk and in object storage.
+    Both,
+    /// In object storage.
+    Storage,
+}
+
+/// A picture of a recording.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Preview {
+    /// Its name within the recording; it is a JPEG.
+    pub name: String,
+    /// Pixels in a row.
+    pub width: u16,
+    /// Rows.
+    pub height: u16,
+    /// Where it can be had for a while without a token. Only in answers of the API.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub url: Option<String>,
 }
 
 /// One file of a recording: one participant, from a beginning to a change or the end.
@@ -68,6 +127,9 @@ pub struct RecordedFile {
     pub gaps: u32,
     /// Whether it is complete and can be sought in.
     pub finished: bool,
+    /// Where it is; a download finds it there.
+    #[serde(default)]
+    pub place: Place,
     /// Where it can be had for a while without a token. Only in answers of the API.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub url: Option<String>,

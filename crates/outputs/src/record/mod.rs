@@ -4,7 +4,8 @@
 //! that places all of them on one clock. What frames become is decided by a [writer](writer) that
 //! knows no file; [files](file) are appended only, and made ordinary MP4 at their end.
 //! The [recorder](Recorder) starts and stops recordings by policy or by the [API](router), keeps
-//! the index, and clears away what is too old or too much. Nothing here codes media again.
+//! the index, and clears away what is too old or too much. What is finished goes on to object
+//! [storage] where there is one. Nothing here codes media again.
 
 mod api;
 mod download;
@@ -13,8 +14,10 @@ mod library;
 mod manifest;
 mod recorder;
 mod session;
+mod storage;
 mod writer;
 
 pub use api::{RecordingList, openapi, router};
-pub use manifest::{RecordedFile, Recording, RecordingState};
+pub use manifest::{Place, Preview, RecordedFile, Recording, RecordingState, StorageState, Stored};
 pub use recorder::{Config, Recorder};
+pub use storage::{Bucket, BucketError, StorageConfig};

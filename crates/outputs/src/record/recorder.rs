@@ -1,4 +1,6 @@
-//! The recorder: which rooms are recorded, since when, and what has to go.
+//! The recorder: which rooms are recorded, and since when.
+
+mod ledger;
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -9,15 +11,16 @@ use std::time::Duration;
 
 use inver_node::{EventReader, Handle, Refusal, RefusalKind};
 use inver_proto::{ParticipantId, Room, RoomId, Timestamp};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::file;
 use super::library::{self, Library};
-use super::manifest::{self, RecordedFile, Recording, RecordingState};
+use super::manifest::{self, Place, Recording, RecordingState, StorageState, Stored};
 use super::session;
-use super::writer::{Opening, Split};
+use super::storage::{Bucket, Kept, Queue};
+use super::writer::Split;
 
 /// How often rooms are looked at beside when something happened there.
 const LOOK: Duration = Duration::from_secs(1);
@@ -28,6 +31,9 @@ const HEADROOM: Duration = Duration::from_secs(3600);
 
 /// How often it is looked for what is too old or too much.
 const CLEAR: Duration = Duration::from_secs(60);
+
+/// Locks of manifests that are written, by name: so many are written at once.
+const SAVING: usize = 16;
 
 /// Settings of recordings.
 #[derive(Debug, Clone)]
@@ -47,6 +53,8 @@ pub struct Config {
     pub max_total_size: u64,
     /// Bytes that stay free on the disk.
     pub min_free_space: u64,
+    /// Where finished files are uploaded to.
+    pub bucket: Option<Bucket>,
 }
 
 /// Records rooms. Clones are the same recorder.
@@ -63,6 +71,14 @@ pub(super) struct Inner {
     pub(super) handle: Handle,
     config: Config,
     state: Mutex<State>,
+    queue: Mutex<Queue>,
+    /// A file or a recording is finished.
+    finished: Notify,
+    /// Uploads end.
+    ending: watch::Sender<bool>,
+    /// Held while a manifest is read from the library and written, so that none overtakes a newer
+    /// one.
+    saving: [Mutex<()>; SAVING],
     began: Instant,
     began_wall: Duration,
 }
@@ -100,7 +116,11 @@ impl Recorder {
             #[cfg(unix)]
             std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
             builder.create(&folder)?;
-            Ok::<_, io::Error>(manifest::read_all(&folder))
+            let mut found = manifest::read_all(&folder);
+            for recording in &mut found {
+                settle(&folder, recording);
+            }
+            Ok::<_, io::Error>(found)
         });
         let found = found.await.map_err(io::Error::other)??;
         let left: Vec<String> = found
@@ -118,6 +138,10 @@ impl Recorder {
                 library: Library::new(found),
                 ..State::default()
             }),
+            queue: Mutex::default(),
+            finished: Notify::new(),
+            ending: watch::channel(false).0,
+            saving: Default::default(),
             began: Instant::now(),
             began_wall: wall.unwrap_or_default(),
         });
@@ -130,6 +154,8 @@ impl Recorder {
             });
             inner.lock().finishing.push(repair);
         }
+        inner.set_strangers_aside();
+        inner.start_uploads(&inner.ending.subscribe());
         let events = inner.handle.events(None, None);
         tokio::spawn(look_after(Arc::clone(&inner), events));
         Ok(Self(inner))
@@ -194,7 +220,7 @@ impl Recorder {
     ///
     /// # Errors
     ///
-    /// There is none of this name, it goes on, or the disk does not let go of it.
+    /// There is none of this name, it goes on, or the disk or the storage does not let go of it.
     pub async fn delete(&self, id: &str) -> Result<(), Refusal> {
         let inner = Arc::clone(&self.0);
         let state = inner
@@ -211,14 +237,17 @@ impl Recorder {
             }
         }
         let id = id.to_owned();
-        let removed = tokio::task::spawn_blocking(move || inner.remove(&id)).await;
-        removed
-            .map_err(io::Error::other)
-            .flatten()
-            .map_err(|error| {
-                let detail = format!("the recording cannot be deleted: {error}");
-                Refusal::new(RefusalKind::Internal, detail)
-            })
+        // It goes on where the client does not wait for it.
+        let removed = tokio::spawn(async move { inner.remove(&id).await }).await;
+        let removed = removed.unwrap_or_else(|error| Err(io::Error::other(error).into()));
+        removed.map_err(|kept| {
+            let kind = match &kept {
+                Kept::Disk(_) => RefusalKind::Internal,
+                Kept::Storage { .. } => RefusalKind::Unavailable,
+                Kept::Busy => RefusalKind::Conflict,
+            };
+            Refusal::new(kind, format!("the recording cannot be deleted: {kept}"))
+        })
     }
 
     /// All recordings, the latest first.
@@ -245,6 +274,7 @@ impl Recorder {
         let (running, finishing) = {
             let mut state = self.0.lock();
             state.stopped = true;
+            self.0.ending.send_replace(true);
             let running: Vec<Running> = state.running.drain().map(|(_, running)| running).collect();
             (running, std::mem::take(&mut state.finishing))
         };
@@ -274,6 +304,7 @@ async fn look_after(inner: Arc<Inner>, mut events: EventReader) {
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut clears = tokio::time::interval(CLEAR);
     clears.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut clearing: Option<JoinHandle<()>> = None;
     loop {
         tokio::select! {
             event = events.next() => if event.is_none() {
@@ -281,15 +312,31 @@ async fn look_after(inner: Arc<Inner>, mut events: EventReader) {
             },
             _ = looks.tick() => {}
             _ = clears.tick() => {
-                let clearing = Arc::clone(&inner);
-                let cleared = tokio::task::spawn_blocking(move || clearing.clear()).await;
-                if let Err(error) = cleared {
-                    tracing::error!(%error, "recordings were not cleared away");
+                // Storages may take their time, and rooms do not wait.
+                if clearing.as_ref().is_none_or(JoinHandle::is_finished) {
+                    clearing = Some(tokio::spawn(Arc::clone(&inner).clear()));
                 }
                 continue;
             }
         }
         look(&inner).await;
+    }
+}
+
+/// Sets right what a recording tells of a server that is no more.
+fn settle(root: &std::path::Path, recording: &mut Recording) {
+    if let Some(storage) = &mut recording.storage
+        && storage.state != StorageState::Complete
+    {
+        storage.state = StorageState::Waiting;
+    }
+    for file in &recording.files {
+        if file.place == Place::Storage {
+            let left = root.join(&recording.id).join(&file.name);
+            if let Err(error) = super::storage::remove_file(&left) {
+                tracing::warn!(path = %left.display(), %error, "an uploaded file stays on the disk");
+            }
+        }
     }
 }
 
@@ -391,6 +438,12 @@ impl Inner {
             participants: Vec::new(),
             warnings: Vec::new(),
             files: Vec::new(),
+            storage: self.config.bucket.as_ref().map(|bucket| Stored {
+                location: bucket.location(&id),
+                state: StorageState::Waiting,
+                trouble: None,
+            }),
+            preview: None,
         };
         state.library.insert(recording.clone());
         let running = Running {
@@ -546,137 +599,5 @@ impl Inner {
             Ok(()) => tracing::info!(recording = running.id, "recording finished"),
             Err(error) => tracing::warn!(recording = running.id, %error, "no manifest written"),
         }
-    }
-
-    fn mark_finished(&self, id: &str, at: Timestamp) -> io::Result<()> {
-        let changed = self.lock().library.change(id, |recording| {
-            recording.state = RecordingState::Finished;
-            recording.ended_at = Some(at);
-        });
-        changed.map_or(Ok(()), |recording| {
-            manifest::write(&self.folder(id), &recording)
-        })
-    }
-
-    /// Enters a file that begins; gives its name.
-    pub(super) fn begin_file(
-        &self,
-        id: &str,
-        participant: &ParticipantId,
-        opening: &Opening,
-    ) -> io::Result<String> {
-        let at = self.wall(opening.at);
-        let mut name = String::new();
-        let changed = self.lock().library.change(id, |recording| {
-            recording.begin_at(at);
-            name = format!("{:04}.mp4", recording.files.len() + 1);
-            recording.files.push(RecordedFile {
-                name: name.clone(),
-                participant: participant.clone(),
-                codecs: opening.codecs.clone(),
-                offset_ms: at.0.saturating_sub(recording.started_at.0),
-                duration_ms: 0,
-                size_bytes: opening.header.len() as u64,
-                gaps: 0,
-                finished: false,
-                url: None,
-            });
-        });
-        let recording = changed.ok_or(io::ErrorKind::NotFound)?;
-        manifest::write(&self.folder(id), &recording)?;
-        Ok(name)
-    }
-
-    pub(super) fn file_grew(&self, id: &str, name: &str, len: u64, lasts: Duration, gaps: u32) {
-        self.change_file(id, name, |file| {
-            file.size_bytes = len;
-            file.duration_ms = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
-            file.gaps = gaps;
-        });
-    }
-
-    pub(super) fn file_ended(&self, id: &str, name: &str, len: u64) -> io::Result<()> {
-        let changed = self.change_file(id, name, |file| {
-            file.size_bytes = len;
-            file.finished = true;
-        });
-        changed.map_or(Ok(()), |recording| {
-            manifest::write(&self.folder(id), &recording)
-        })
-    }
-
-    fn change_file(
-        &self,
-        id: &str,
-        name: &str,
-        change: impl FnOnce(&mut RecordedFile),
-    ) -> Option<Recording> {
-        self.lock().library.change(id, |recording| {
-            if let Some(file) = recording.files.iter_mut().find(|file| file.name == name) {
-                change(file);
-            }
-        })
-    }
-
-    /// Completes a recording that a crash left behind.
-    fn repair(&self, id: &str) {
-        let folder = self.folder(id);
-        let files = self.lock().library.get(id).map(|left| left.files.clone());
-        for left in files
-            .unwrap_or_default()
-            .iter()
-            .filter(|file| !file.finished)
-        {
-            match file::repair(&folder.join(&left.name)) {
-                Ok(repaired) => {
-                    self.change_file(id, &left.name, |file| {
-                        file.size_bytes = repaired.len;
-                        file.duration_ms = file.duration_ms.max(repaired.lasts_ms);
-                        file.finished = repaired.finished;
-                    });
-                }
-                Err(error) => self.warn(id, &format!("{} cannot be repaired: {error}", left.name)),
-            }
-        }
-        let left = self.lock().library.get(id).cloned();
-        let Some(left) = left else { return };
-        if left.state != RecordingState::Finished {
-            let warning = "the server ended while it recorded; what was on disk was kept";
-            self.warn(id, warning);
-        }
-        let ended = left
-            .started_at
-            .plus(Duration::from_millis(left.duration_ms));
-        if let Err(error) = self.mark_finished(id, left.ended_at.unwrap_or(ended)) {
-            tracing::warn!(recording = id, %error, "no manifest written");
-        }
-    }
-
-    /// Deletes what is too old or too much.
-    fn clear(&self) {
-        let Config {
-            max_age,
-            max_total_size,
-            ..
-        } = self.config;
-        let surplus = self
-            .lock()
-            .library
-            .surplus(self.now(), max_age, max_total_size);
-        for id in surplus {
-            match self.remove(&id) {
-                Ok(()) => tracing::info!(recording = id, "deleted, as retention says"),
-                Err(error) => tracing::warn!(recording = id, %error, "cannot be deleted"),
-            }
-        }
-    }
-
-    fn remove(&self, id: &str) -> io::Result<()> {
-        match fs::remove_dir_all(self.folder(id)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        self.lock().library.remove(id);
-        Ok(())
     }
 }

@@ -391,6 +391,9 @@ impl Loaded {
                 wrong("webrtc", "ice_servers", message);
             }
         }
+        if let Some((key, message)) = config.recording_problem() {
+            wrong("recording_s3", key, message);
+        }
         for message in config.relay_problems() {
             wrong("relay", "rooms", message);
         }

@@ -9,6 +9,7 @@ mod hls;
 mod load;
 mod print;
 mod problem;
+mod recording;
 mod relay;
 mod restream;
 mod schema;
@@ -20,9 +21,10 @@ pub use hls::Hls;
 pub use load::{Flag, Loaded, Origin, Sources, load};
 pub use print::effective;
 pub use problem::{Place, Problem, Problems};
+pub use recording::{Recording, RecordingS3};
 pub use relay::{Relay, RelayedRoom};
 pub use schema::{
     Acme, AtLimit, Auth, Config, Estimation, Hooks, IceServer, Limits, Log, LogFormat, Metrics,
-    Recording, Rooms, SECTIONS, Server, Service, ServiceKind, Tls, Webrtc, WhenDown, keys_of,
+    Rooms, SECTIONS, Server, Service, ServiceKind, Tls, Webrtc, WhenDown, keys_of,
 };
 pub use value::{BasePath, ByteSize, Listen, Period, PublicUrl, Secret, UdpInput};

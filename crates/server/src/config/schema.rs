@@ -8,9 +8,10 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::hls::Hls;
+use super::recording::{Recording, RecordingS3};
 use super::relay::Relay;
 use super::value::{
-    BasePath, ByteSize, Listen, Period, PublicUrl, Secret, UdpInput, one_or_many, some_or_many,
+    BasePath, Listen, Period, PublicUrl, Secret, UdpInput, one_or_many, some_or_many,
 };
 
 /// The whole configuration.
@@ -45,6 +46,8 @@ pub struct Config {
     pub rooms: Rooms,
     /// What is kept of rooms.
     pub recording: Recording,
+    /// Where recordings are uploaded to.
+    pub recording_s3: RecordingS3,
     /// Who administers.
     pub auth: Auth,
     /// Who outside decides over publishers and viewers.
@@ -470,41 +473,6 @@ impl Default for Rooms {
     }
 }
 
-/// `[recording]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Recording {
-    /// Rooms that are recorded whenever somebody publishes; a `*` at the end stands for any rest.
-    #[serde(deserialize_with = "one_or_many")]
-    pub rooms: Vec<String>,
-    /// Where recordings lie; the default is `recordings` in the data folder.
-    pub folder: Option<PathBuf>,
-    /// How long a file may be; 0s for no limit.
-    pub split_duration: Period,
-    /// How large a file may be; 0 for no limit.
-    pub split_size: ByteSize,
-    /// How long finished recordings are kept; 0s for ever.
-    pub max_age: Period,
-    /// How much all recordings may take, beyond which the oldest go; 0 for no limit.
-    pub max_total_size: ByteSize,
-    /// How much of the disk stays free.
-    pub min_free_space: ByteSize,
-}
-
-impl Default for Recording {
-    fn default() -> Self {
-        Self {
-            rooms: Vec::new(),
-            folder: None,
-            split_duration: Period::seconds(4 * 3600),
-            split_size: ByteSize(0),
-            max_age: Period::seconds(0),
-            max_total_size: ByteSize(0),
-            min_free_space: ByteSize(1_000_000_000),
-        }
-    }
-}
-
 /// `[auth]`
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -718,6 +686,7 @@ pub static SECTIONS: std::sync::LazyLock<Vec<(&'static str, &'static [&'static s
             ("relay", fields::<Relay>()),
             ("rooms", fields::<Rooms>()),
             ("recording", fields::<Recording>()),
+            ("recording_s3", fields::<RecordingS3>()),
             ("auth", fields::<Auth>()),
             ("service", fields::<Service>()),
             ("hooks", fields::<Hooks>()),

@@ -31,5 +31,6 @@ mod rtsp;
 mod second_stack;
 mod simulcast;
 mod srt;
+mod storage;
 mod thumbnails;
 mod watch_page;

@@ -17,7 +17,7 @@ use crate::harness::{
 };
 
 /// Runs FFmpeg to its end; gives what it wrote and what it complained of.
-async fn run(words: &[&str]) -> (String, String) {
+pub(crate) async fn run(words: &[&str]) -> (String, String) {
     let mut command = Command::new(ffmpeg());
     command.args(["-hide_banner", "-nostdin", "-y", "-v", "warning"]);
     let output = command.args(words).output().await.expect("FFmpeg starts");
@@ -28,7 +28,7 @@ async fn run(words: &[&str]) -> (String, String) {
 }
 
 /// The hash of every frame of a stream, in order.
-async fn hashes(file: &str, stream: &str) -> Vec<String> {
+pub(crate) async fn hashes(file: &str, stream: &str) -> Vec<String> {
     let (out, said) = run(&[
         "-i", file, "-map", stream, "-c", "copy", "-f", "framemd5", "-",
     ])
@@ -41,7 +41,7 @@ async fn hashes(file: &str, stream: &str) -> Vec<String> {
 }
 
 /// Decodes a whole file; gives seconds of the picture that came out.
-async fn decodes(file: &str) -> f64 {
+pub(crate) async fn decodes(file: &str) -> f64 {
     let (_, said) = run(&["-xerror", "-i", file, "-f", "null", "-"]).await;
     assert_eq!(said, "", "{file} is decoded without a word");
     let count = hashes(file, "0:v").await.len();
@@ -49,7 +49,11 @@ async fn decodes(file: &str) -> f64 {
 }
 
 /// Waits until the only recording fulfils `reached`.
-async fn recording_until(server: &Server, what: &str, reached: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn recording_until(
+    server: &Server,
+    what: &str,
+    reached: impl Fn(&Value) -> bool,
+) -> Value {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let list = server.json("/api/v1/recordings").await;
@@ -67,7 +71,7 @@ fn path_of<'a>(folder: &'a TempDir, name: &str) -> (std::path::PathBuf, &'a Path
 }
 
 /// Fetches a file of a recording by its link, with no token.
-async fn download(server: &Server, file: &Value, to: &Path) {
+pub(crate) async fn download(server: &Server, file: &Value, to: &Path) {
     let url = file["url"].as_str().expect("a link");
     let response = server
         .bare(Method::GET, url)

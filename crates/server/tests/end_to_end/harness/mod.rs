@@ -9,6 +9,7 @@ mod fixtures;
 mod host;
 mod relay;
 mod server;
+mod storage;
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ pub(crate) use fixtures::{Fixture, fixture};
 pub(crate) use host::{Namespace, skip};
 pub(crate) use relay::{Loss, Relay};
 pub(crate) use server::{Builder, Encoder, Server};
+pub(crate) use storage::{SECRET, Storage};
 
 /// Longest wait for anything that takes a program's start, a handshake or a few frames. The tests
 /// share two cores with builds and browsers; a wait that succeeds is over long before.

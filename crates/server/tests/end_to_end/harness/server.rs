@@ -445,6 +445,14 @@ impl Server {
             .collect();
         assert!(panicked.is_empty(), "{panicked:#?}");
     }
+
+    /// Panics if a line of the log has this in it.
+    #[track_caller]
+    pub(crate) fn assert_never_logged(&self, secret: &str) {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let found: Vec<_> = log.iter().filter(|line| line.contains(secret)).collect();
+        assert!(found.is_empty(), "{found:#?}");
+    }
 }
 
 impl Drop for Server {
