@@ -77,7 +77,7 @@ pub fn inspect(payload: &[u8]) -> PayloadInfo {
 }
 
 /// Picture size from a keyframe's uncompressed data chunk (RFC 6386, 9.1).
-fn size(frame: &[u8]) -> Option<(u32, u32)> {
+pub fn size(frame: &[u8]) -> Option<(u32, u32)> {
     let [_, _, _, 0x9d, 0x01, 0x2a, w0, w1, h0, h1, ..] = *frame else {
         return None;
     };

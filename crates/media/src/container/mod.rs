@@ -3,3 +3,4 @@
 pub mod flv;
 pub mod fmp4;
 pub mod mpegts;
+pub mod webm;

@@ -15,7 +15,7 @@ mod tests;
 use std::sync::Arc;
 
 use crate::codec::aac::AudioSpecificConfig;
-use crate::codec::{records, vp9};
+use crate::codec::{records, vp8, vp9};
 use crate::{Codec, Config, Frame, MediaTime};
 
 pub use file::{Index, file_header};
@@ -59,7 +59,8 @@ pub struct Track {
 }
 
 impl Track {
-    /// The track that begins with `frame`: for VP9, whose configuration tells no size, a keyframe.
+    /// The track that begins with `frame`: for VP8 and VP9, whose configurations tell no size, a
+    /// keyframe.
     pub fn of(id: u32, frame: &Frame) -> Self {
         let config = Arc::clone(&frame.config);
         let timescale = match &*config {
@@ -74,6 +75,7 @@ impl Track {
             | Config::Vp9 { .. } => VIDEO_TIMESCALE,
         };
         let size = match &*config {
+            Config::Vp8 => vp8::size(&frame.data),
             Config::Vp9 { .. } => vp9::frame_header(&frame.data).and_then(|header| header.size),
             config => records::size(config),
         };
