@@ -333,7 +333,7 @@ impl Control {
         let Some(state) = self.rooms.get_mut(room) else {
             return;
         };
-        let viewers = state.viewers;
+        let viewers = state.audience();
         if viewers == state.viewers_told {
             return;
         }

@@ -30,6 +30,8 @@ pub(crate) struct RoomState {
     pub(crate) live_since: Option<Timestamp>,
     /// Viewers that are connected.
     pub(crate) viewers: u32,
+    /// Players without a session, as the door that serves them counts them.
+    pub(crate) players: u32,
     /// Sessions that watch, connected or not.
     pub(crate) subscribers: usize,
     /// The count that was last told, and whether a timer will tell the next one.
@@ -80,6 +82,7 @@ impl RoomState {
             live: false,
             live_since: None,
             viewers: 0,
+            players: 0,
             subscribers: 0,
             viewers_told: 0,
             viewers_due: false,
@@ -90,6 +93,17 @@ impl RoomState {
             speaker: Speaker::default(),
             keys: Vec::new(),
         }
+    }
+
+    /// All who watch, with a session or without.
+    pub(crate) fn audience(&self) -> u32 {
+        self.viewers.saturating_add(self.players)
+    }
+
+    /// Places that are taken, also by those who wait or connect.
+    pub(crate) fn taken(&self) -> usize {
+        let players = usize::try_from(self.players).unwrap_or(usize::MAX);
+        self.subscribers.saturating_add(players)
     }
 }
 

@@ -6,6 +6,7 @@ use inver_proto::{Direction, Door, ParticipantId, RoomId, RoomKind, SessionId, S
 
 use crate::access::{Action, Vouched};
 use crate::sessions::NewSession;
+use crate::state::RoomState;
 use crate::{ClientInfo, Control, Credentials, Now, Refusal, RefusalKind, Ticket};
 
 /// When a viewer of a room without a publisher should ask again.
@@ -88,9 +89,38 @@ impl Control {
         Ok(())
     }
 
-    /// How many sessions watch a room, connected or not.
-    pub fn subscribers(&self, room: &RoomId) -> usize {
-        self.rooms.get(room).map_or(0, |room| room.subscribers)
+    /// Says how many players without a session watch a room, as the door that serves them counts
+    /// them; they take places as sessions do. A room that is not there has none.
+    ///
+    /// # Errors
+    ///
+    /// There are more than before, and the room has no place for them: nothing changes.
+    pub fn set_players(&mut self, room: &RoomId, players: u32, now: Now) -> Result<(), Refusal> {
+        let Some(state) = self.rooms.get_mut(room) else {
+            return Ok(());
+        };
+        if state.players == players {
+            return Ok(());
+        }
+        if let Some(more) = players.checked_sub(state.players) {
+            let most = state.max_viewers.unwrap_or(self.policy.max_viewers);
+            check_places(state, most, more)?;
+        }
+        state.players = players;
+        self.viewers_changed(room, now);
+        Ok(())
+    }
+
+    /// Whether a room that is there has a place for one more viewer.
+    ///
+    /// # Errors
+    ///
+    /// It has none.
+    pub fn check_place(&self, room: &RoomId) -> Result<(), Refusal> {
+        self.rooms.get(room).map_or(Ok(()), |state| {
+            let most = state.max_viewers.unwrap_or(self.policy.max_viewers);
+            check_places(state, most, 1)
+        })
     }
 
     /// Whether media of a room flows.
@@ -113,12 +143,7 @@ impl Control {
             return Ok(true);
         };
         let most = state.max_viewers.unwrap_or(self.policy.max_viewers);
-        if state.subscribers >= usize::try_from(most).unwrap_or(usize::MAX) {
-            let detail = format!("{room} has {most} viewers and takes no more");
-            return Err(
-                Refusal::new(RefusalKind::Unavailable, detail).retry_after(Duration::from_secs(5))
-            );
-        }
+        check_places(state, most, 1)?;
         Ok(wait || state.wait_for_publisher || self.policy.wait_for_publisher)
     }
 
@@ -179,7 +204,7 @@ impl Control {
             .sources
             .get(&state.source)
             .is_some_and(|source| source.flowing);
-        let viewers = self.rooms.get(&state.room).map_or(0, |room| room.viewers);
+        let viewers = self.rooms.get(&state.room).map_or(0, RoomState::audience);
         Some(WatchState {
             source: state.source,
             active,
@@ -207,6 +232,17 @@ pub struct WatchState {
     pub viewers: u32,
     /// Whether the server is about to stop.
     pub draining: bool,
+}
+
+/// Refuses `more` viewers where a room that takes `most` has no place for them.
+fn check_places(room: &RoomState, most: u32, more: u32) -> Result<(), Refusal> {
+    let most_taken = usize::try_from(most).unwrap_or(usize::MAX);
+    let more = usize::try_from(more).unwrap_or(usize::MAX);
+    if room.taken().saturating_add(more) <= most_taken {
+        return Ok(());
+    }
+    let detail = format!("{} has {most} viewers and takes no more", room.id);
+    Err(Refusal::new(RefusalKind::Unavailable, detail).retry_after(Duration::from_secs(5)))
 }
 
 fn not_live(room: &RoomId) -> Refusal {

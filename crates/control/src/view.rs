@@ -57,7 +57,10 @@ impl Control {
     /// Rooms with media now, and viewers in all rooms.
     pub fn totals(&self) -> (u32, u32) {
         self.rooms.values().fold((0, 0), |(live, viewers), room| {
-            (live + u32::from(room.live), viewers + room.viewers)
+            (
+                live + u32::from(room.live),
+                viewers.saturating_add(room.audience()),
+            )
         })
     }
 
@@ -72,7 +75,7 @@ impl Control {
             keyed: room.keyed,
             configured: room.configured,
             live: room.live,
-            viewers: room.viewers,
+            viewers: room.audience(),
             created_at: room.created_at,
             live_since: room.live_since,
             participants: participants.collect(),
@@ -130,9 +133,9 @@ impl Control {
         self.sessions.get(&session).map(|session| session.source)
     }
 
-    /// How many watch a room or wait in it for its publisher.
+    /// How many watch a room, connected or not, or wait in it for its publisher.
     pub fn wanted_by(&self, room: &RoomId) -> usize {
-        self.rooms.get(room).map_or(0, |state| state.subscribers)
+        self.rooms.get(room).map_or(0, RoomState::taken)
     }
 
     /// Whether viewers of a room are let in now: somebody publishes, or may come back.
@@ -190,7 +193,7 @@ impl Control {
         Some(Publisher {
             source: state.source,
             user_agent: state.user_agent.clone(),
-            viewers: self.rooms.get(&state.room).map_or(0, |room| room.viewers),
+            viewers: self.rooms.get(&state.room).map_or(0, RoomState::audience),
             warnings: source
                 .warnings
                 .iter()

@@ -5,7 +5,7 @@ mod world;
 use std::net::IpAddr;
 
 use inver_control::{ClientInfo, MediaEvent, Policy, RefusalKind, SubscribeRequest};
-use inver_proto::CreateRoom;
+use inver_proto::{CreateRoom, RoomEvent};
 use world::{World, open_policy, publish, room, subscribe, waiting};
 
 fn from(address: &str) -> ClientInfo {
@@ -160,4 +160,44 @@ fn a_long_user_agent_is_cut() {
         .as_ref()
         .expect("was given");
     assert_eq!(agent.len(), 200);
+}
+
+#[test]
+fn players_without_a_session_are_viewers_and_take_places() {
+    let mut world = World::new(Policy {
+        max_viewers: 3,
+        ..open_policy()
+    });
+    let studio = room("studio");
+    let now = world.now;
+    world.control.set_players(&studio, 5, now).expect("no room");
+    assert!(world.room("studio").is_none(), "they make no room");
+    world.live(publish("studio"));
+    world.viewer(subscribe("studio"));
+    world.event_names();
+    let now = world.now;
+    world.control.set_players(&studio, 2, now).expect("places");
+    world.drain();
+    assert_eq!(world.room("studio").expect("is there").viewers, 3);
+    assert_eq!(world.control.totals(), (1, 3));
+    assert_eq!(world.control.wanted_by(&studio), 3);
+    world.seconds(2);
+    let told = world.event_list();
+    assert!(
+        told.contains(&RoomEvent::ViewersChanged { viewers: 3 }),
+        "{told:?}"
+    );
+    let refusal = world.control.set_players(&studio, 3, world.now);
+    assert_eq!(
+        refusal.expect_err("it is full").kind,
+        RefusalKind::Unavailable
+    );
+    world.control.check_place(&studio).expect_err("it is full");
+    world
+        .begin_subscribe(subscribe("studio"))
+        .expect_err("it is full");
+    let now = world.now;
+    world.control.set_players(&studio, 1, now).expect("fewer");
+    world.control.check_place(&studio).expect("a place");
+    world.begin_subscribe(subscribe("studio")).expect("a place");
 }

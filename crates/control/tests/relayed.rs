@@ -34,10 +34,10 @@ fn a_relayed_room_is_there_for_viewers_without_being_configured() {
         .accepted(ticket.session, "", now)
         .expect("there");
     assert!(world.control.published(&room("studio"), None).is_some());
-    assert_eq!(world.control.subscribers(&room("studio")), 0);
+    assert_eq!(world.control.wanted_by(&room("studio")), 0);
     let viewer = world.control.begin_subscribe(subscribe("studio"), now);
     assert_eq!(viewer.expect("may watch").source, ticket.source);
-    assert_eq!(world.control.subscribers(&room("studio")), 1);
+    assert_eq!(world.control.wanted_by(&room("studio")), 1);
 }
 
 #[test]

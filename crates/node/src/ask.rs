@@ -63,6 +63,26 @@ impl Handle {
         Ok(())
     }
 
+    /// Says how many players without a session watch a room, for the door that serves them: they
+    /// count as viewers and take places as viewers do.
+    ///
+    /// # Errors
+    ///
+    /// There are more than before, and the room has no place for them.
+    pub fn set_players(&self, room: &RoomId, players: u32) -> Result<(), Refusal> {
+        self.0
+            .mutate(|control, now| control.set_players(room, players, now))
+    }
+
+    /// Whether a room has a place for one more viewer.
+    ///
+    /// # Errors
+    ///
+    /// It has none.
+    pub fn check_place(&self, room: &RoomId) -> Result<(), Refusal> {
+        self.0.look(|control| control.check_place(room))
+    }
+
     /// Whether no service outside decides over viewers, so that asking again costs nothing.
     pub fn decides_alone(&self) -> bool {
         self.0.service.decides_nothing()

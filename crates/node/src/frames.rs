@@ -5,12 +5,13 @@
 //! makes the encoder wait.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use inver_control::{Refusal, RefusalKind};
 use inver_media::Frame;
-use inver_proto::{CloseCause, ParticipantId, RoomId, SessionId, SourceId};
+use inver_proto::{CloseCause, ParticipantId, RelayPath, RoomId, SessionId, SourceId};
 use inver_rtc::Layer;
 use tokio::sync::{broadcast, oneshot};
 
@@ -60,6 +61,8 @@ pub enum Read {
 pub(crate) struct Hub {
     live: broadcast::Sender<Read>,
     group: Mutex<Group>,
+    /// Readers that are a reason to have the source here.
+    holding: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +83,7 @@ impl Hub {
         Self {
             live: broadcast::channel(WAITING).0,
             group: Mutex::new(Group::default()),
+            holding: AtomicUsize::new(0),
         }
     }
 
@@ -276,11 +280,11 @@ impl Hubs {
         Arc::clone(hubs.entry(source).or_insert_with(|| Arc::new(Hub::new())))
     }
 
-    /// Whether somebody reads a source.
-    pub(crate) fn is_read(&self, source: SourceId) -> bool {
+    /// Whether a source has readers that are a reason to have it here.
+    pub(crate) fn is_held(&self, source: SourceId) -> bool {
         let hubs = self.lock();
         hubs.get(&source)
-            .is_some_and(|hub| hub.live.receiver_count() > 0)
+            .is_some_and(|hub| hub.holding.load(Ordering::Relaxed) > 0)
     }
 
     pub(crate) fn forget(&self, source: SourceId) {
@@ -327,6 +331,7 @@ impl Handle {
         });
         let wish = wish.await?;
         self.bring(&wish).await;
+        inner.fetch(&wish, &RelayPath::default()).await?;
         let ticket = inner.mutate(|control, now| control.begin_subscribe(wish, now))?;
         let (session, source) = (ticket.session, ticket.source);
         if let Err(refusal) = inner.check_order(source, &ticket.room) {
@@ -342,15 +347,15 @@ impl Handle {
             }
             accepted
         })?;
-        let mut reader = FrameReader::join(inner, source, ticket.room, ticket.participant);
+        let mut reader = FrameReader::join(inner, source, ticket.room, ticket.participant, true);
         reader.session = Some(session);
         reader.ended = Some(ended);
         Ok(reader)
     }
 
-    /// Reads frames for the server itself: for segments, recordings, pictures and what is passed
-    /// on. It needs no rights, counts as no viewer and ends with the source; whoever hands on what
-    /// it gives asks for rights there.
+    /// Reads frames for the server itself: for recordings and what is passed on. It needs no
+    /// rights, counts as no viewer and ends with the source; whoever hands on what it gives asks
+    /// for rights there. A room that comes from another server stays here for it.
     ///
     /// # Errors
     ///
@@ -360,6 +365,29 @@ impl Handle {
         room: &RoomId,
         participant: Option<&ParticipantId>,
     ) -> Result<FrameReader, Refusal> {
+        self.read(room, participant, true)
+    }
+
+    /// As [`Self::tap`], for segments and pictures, which are no reason to have a room here: who
+    /// watches them is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::tap`].
+    pub fn glance(
+        &self,
+        room: &RoomId,
+        participant: Option<&ParticipantId>,
+    ) -> Result<FrameReader, Refusal> {
+        self.read(room, participant, false)
+    }
+
+    fn read(
+        &self,
+        room: &RoomId,
+        participant: Option<&ParticipantId>,
+        holds: bool,
+    ) -> Result<FrameReader, Refusal> {
         let inner = &self.0;
         let Some((participant, source)) =
             inner.look(|control| control.published(room, participant))
@@ -368,7 +396,8 @@ impl Handle {
             return Err(Refusal::new(RefusalKind::Conflict, detail));
         };
         inner.check_order(source, room)?;
-        Ok(FrameReader::join(inner, source, room.clone(), participant))
+        let room = room.clone();
+        Ok(FrameReader::join(inner, source, room, participant, holds))
     }
 }
 
@@ -402,6 +431,8 @@ pub struct FrameReader {
     cause: Option<CloseCause>,
     /// Layers, a bit each, whose pictures are held back until a keyframe.
     awaits_keyframe: u8,
+    /// Whether it is a reason to have the source here.
+    holds: bool,
 }
 
 impl std::fmt::Debug for FrameReader {
@@ -420,10 +451,12 @@ impl FrameReader {
         source: SourceId,
         room: RoomId,
         participant: ParticipantId,
+        holds: bool,
     ) -> Self {
         let hub = inner.hubs.of(source);
         let (first, live) = hub.join(inner.feeds.get(source).is_none());
         packets::begin(inner, source, &hub);
+        hub.holding.fetch_add(usize::from(holds), Ordering::Relaxed);
         let reader = Self {
             inner: Arc::clone(inner),
             session: None,
@@ -436,6 +469,7 @@ impl FrameReader {
             ended: None,
             cause: None,
             awaits_keyframe: u8::MAX,
+            holds,
         };
         if reader.first.is_empty() {
             reader.want_keyframe(0);
@@ -545,6 +579,11 @@ async fn closed(ended: &mut Option<oneshot::Receiver<CloseCause>>) -> Result<Clo
 
 impl Drop for FrameReader {
     fn drop(&mut self) {
+        if self.holds
+            && let Some(hub) = self.hub.upgrade()
+        {
+            hub.holding.fetch_sub(1, Ordering::Relaxed);
+        }
         let Some(session) = self.session else {
             return;
         };

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use inver_control::{
     ClientInfo, PublishRequest, PublishTarget, Refusal, RefusalKind, SubscribeRequest, Ticket,
@@ -10,6 +11,7 @@ use inver_control::{
 };
 use inver_control::{Credentials, SessionToken};
 use inver_proto::{CloseCause, Door, NodeId, Relay, RelayPath, RoomId};
+use tokio::time::{Instant, timeout_at};
 
 use crate::api::SessionEvent;
 use crate::handle::{Handle, Inner};
@@ -58,9 +60,41 @@ impl Handle {
     /// Whether somebody watches or reads a room, or is about to.
     pub fn is_watched(&self, room: &RoomId) -> bool {
         let inner = &self.0;
-        let (subscribers, published) =
-            inner.look(|control| (control.subscribers(room), control.published(room, None)));
-        subscribers > 0 || published.is_some_and(|(_, source)| inner.hubs.is_read(source))
+        let (watching, published) =
+            inner.look(|control| (control.wanted_by(room), control.published(room, None)));
+        watching > 0 || published.is_some_and(|(_, source)| inner.hubs.is_held(source))
+    }
+
+    /// Has a room brought here that somebody who may watch it wants to, where a pull on demand or
+    /// another server has it; one that is here already stays as it is. For doors whose viewers
+    /// have no session: check their rights before. It is given up at `deadline`, but goes on.
+    ///
+    /// # Errors
+    ///
+    /// The other server refuses, or does not answer in time.
+    pub async fn summon(
+        &self,
+        room: &RoomId,
+        door: Door,
+        deadline: Instant,
+    ) -> Result<(), Refusal> {
+        let wish = SubscribeRequest {
+            room: room.clone(),
+            participant: None,
+            credentials: Credentials::NONE,
+            client: ClientInfo::default(),
+            wait: false,
+            door,
+            vouched: Some(Vouched::default()),
+        };
+        let coming = async {
+            self.bring(&wish).await;
+            self.0.fetch(&wish, &RelayPath::default()).await
+        };
+        timeout_at(deadline, coming).await.unwrap_or_else(|_| {
+            let detail = format!("{room} is on its way here and did not come in time; ask again");
+            Err(Refusal::new(RefusalKind::Unavailable, detail).retry_after(Duration::from_secs(1)))
+        })
     }
 
     /// Reserves a room's place for media from `origin`, which the operator chose, and makes the

@@ -7,6 +7,7 @@
 #[cfg(any(test, feature = "testing"))]
 pub mod check;
 mod from_frames;
+mod players;
 mod playlist;
 mod rendition;
 mod server;

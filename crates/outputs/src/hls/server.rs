@@ -1,5 +1,6 @@
 //! Requests: who may have what, and for how long it may be kept.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -15,13 +16,17 @@ use serde::Deserialize;
 
 use super::Config;
 use super::from_frames::Name;
+use super::players::Player;
 use super::playlist::Wish;
-use super::session::{Found, Streams, compressed, patience};
+use super::session::{Found, Stream, Streams, compressed, patience};
 use super::signature::Signer;
 
 /// A playlist changes with every part; caches in between may answer for those who come at the same
 /// time.
 const PLAYLIST_AGE: &str = "max-age=1";
+
+/// The multivariant playlist names its reader: caches in between are not to give one name to many.
+const INDEX_AGE: &str = "private, max-age=1";
 
 /// Segments and parts have names of their own for ever.
 const MEDIA_AGE: &str = "max-age=86400, immutable";
@@ -48,7 +53,7 @@ pub fn router(handle: Handle, http: Context, config: Config) -> Result<Router, O
         handle,
         http: http.clone(),
         streams,
-        signer: std::sync::Arc::new(Signer::new().map_err(|_| OpenError)?),
+        signer: Arc::new(Signer::new().map_err(|_| OpenError)?),
     };
     let routes = Router::new()
         .route("/hls/{room}/index.m3u8", get(index).options(options))
@@ -70,7 +75,7 @@ struct Hls {
     handle: Handle,
     http: Context,
     streams: Streams,
-    signer: std::sync::Arc<Signer>,
+    signer: Arc<Signer>,
 }
 
 impl FromRef<Hls> for Context {
@@ -83,6 +88,8 @@ impl FromRef<Hls> for Context {
 struct Parameters {
     /// For players that can send no header.
     token: Option<String>,
+    /// The name that the multivariant playlist gave its reader.
+    player: Option<String>,
     #[serde(rename = "_HLS_msn")]
     msn: Option<u64>,
     #[serde(rename = "_HLS_part")]
@@ -160,7 +167,7 @@ async fn file(
     let private = credentials.secret().is_some();
     state.may_watch(&room, credentials, &caller).await?;
     state
-        .serve(&room, &file, &parameters, &headers, private)
+        .serve(&room, &file, &parameters, &headers, &caller, private)
         .await
 }
 
@@ -168,11 +175,12 @@ async fn signed_file(
     State(state): State<Hls>,
     Path((room, signature, file)): Path<(RoomId, String, String)>,
     Query(parameters): Query<Parameters>,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     state.check(&room, &signature)?;
     state
-        .serve(&room, &file, &parameters, &headers, false)
+        .serve(&room, &file, &parameters, &headers, &caller, false)
         .await
 }
 
@@ -204,11 +212,9 @@ impl Hls {
         signature: Option<&str>,
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
-        let stream = self.streams.open(room)?;
-        let mut text = stream.multivariant(room).await?;
-        if let Some(signature) = signature {
-            text = signed(&text, signature);
-        }
+        self.handle.check_place(room)?;
+        let text = self.open(room).await?.1;
+        let text = addressed(&text, signature, &self.signer.name(room));
         let gzip = accepts_gzip(headers);
         let body: Bytes = if gzip {
             compressed(text.as_bytes()).into()
@@ -220,8 +226,27 @@ impl Hls {
         Ok(playlist(
             body,
             gzip,
-            if public { PLAYLIST_AGE } else { "no-store" },
+            if public { INDEX_AGE } else { "no-store" },
         ))
+    }
+
+    /// The room's stream, which begins where it is not there, and its multivariant playlist.
+    async fn open(&self, room: &RoomId) -> Result<(Arc<Stream>, String), Problem> {
+        let target = self.streams.config().shape().target();
+        let deadline = patience(target);
+        self.handle.summon(room, Door::Hls, deadline).await?;
+        let stream = self.streams.open(room)?;
+        let text = stream.multivariant(room, deadline).await?;
+        Ok((stream, text))
+    }
+
+    /// Who asks.
+    fn player(&self, room: &RoomId, parameters: &Parameters, caller: &Caller) -> Player {
+        let named = parameters.player.as_deref();
+        match named.and_then(|name| self.signer.named(name, room)) {
+            Some(name) => Player::Named(name),
+            None => caller.address().map_or(Player::Unknown, Player::At),
+        }
     }
 
     async fn serve(
@@ -230,17 +255,14 @@ impl Hls {
         file: &str,
         parameters: &Parameters,
         headers: &HeaderMap,
+        caller: &Caller,
         private: bool,
     ) -> Result<Response, Problem> {
         let asked = Asked::parse(file).ok_or_else(|| no_such_file(file))?;
         let stream = match (self.streams.get(room), asked) {
             (Some(stream), _) => stream,
             // A player that paused goes on where the stream has ended meanwhile.
-            (None, Asked::Playlist(_)) => {
-                let stream = self.streams.open(room)?;
-                stream.multivariant(room).await?;
-                stream
-            }
+            (None, Asked::Playlist(_)) => self.open(room).await?.0,
             (None, Asked::Map(..) | Asked::Segment(..) | Asked::Part(..)) => {
                 return Err(gone(file));
             }
@@ -249,6 +271,8 @@ impl Hls {
         let found = match asked {
             Asked::Playlist(name) => {
                 let until = until(parameters)?;
+                let player = self.player(room, parameters, caller);
+                stream.admit(&self.handle, room, player)?;
                 let wish = Wish {
                     skip: parameters
                         .skip
@@ -330,14 +354,26 @@ fn until(parameters: &Parameters) -> Result<Option<(u64, Option<usize>)>, Proble
     }
 }
 
-/// Puts the signature before every address, so that players who know it ask for nothing without.
-fn signed(text: &str, signature: &str) -> String {
+/// Puts the signature before every address, so that players who know it ask for nothing without,
+/// and the player's name behind. Addresses in media playlists inherit the signature alone: caches
+/// may keep parts and segments for all.
+fn addressed(text: &str, signature: Option<&str>, name: &str) -> String {
+    let before = signature.map_or_else(String::new, |signature| format!("s/{signature}/"));
+    let of = |address: &str| format!("{before}{address}?player={name}");
     let mut out = String::with_capacity(text.len() + 512);
     for line in text.lines() {
         if line.is_empty() || line.starts_with('#') {
-            out.push_str(&line.replace("URI=\"", &format!("URI=\"s/{signature}/")));
+            match line
+                .split_once("URI=\"")
+                .and_then(|(head, rest)| Some((head, rest.split_once('"')?)))
+            {
+                Some((head, (address, tail))) => {
+                    out.push_str(&format!("{head}URI=\"{}\"{tail}", of(address)));
+                }
+                None => out.push_str(line),
+            }
         } else {
-            out.push_str(&format!("s/{signature}/{line}"));
+            out.push_str(&of(line));
         }
         out.push('\n');
     }
@@ -433,13 +469,15 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_stands_before_every_address() {
+    fn addresses_have_a_signature_before_and_a_name_behind() {
         let text =
-            "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,URI=\"a.m3u8\"\n#EXT-X-STREAM-INF:B\nv0.m3u8\n";
+            "#EXTM3U\n#EXT-X-MEDIA:URI=\"a.m3u8\",CHANNELS=\"2\"\n#EXT-X-STREAM-INF:B\nv0.m3u8\n";
         assert_eq!(
-            signed(text, "sig"),
-            "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,URI=\"s/sig/a.m3u8\"\n#EXT-X-STREAM-INF:B\ns/sig/v0.m3u8\n"
+            addressed(text, Some("sig"), "me"),
+            "#EXTM3U\n#EXT-X-MEDIA:URI=\"s/sig/a.m3u8?player=me\",CHANNELS=\"2\"\n\
+             #EXT-X-STREAM-INF:B\ns/sig/v0.m3u8?player=me\n"
         );
+        assert_eq!(addressed("v0.m3u8\n", None, "me"), "v0.m3u8?player=me\n");
     }
 
     #[test]

@@ -17,13 +17,15 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::Config;
 use super::from_frames::{FromFrames, Name};
+use super::players::{Player, Players};
 use super::playlist::{self, Anchor, Wish};
 
 /// How long a stream goes on after the last request: a player asks every few seconds.
 const LINGER: Duration = Duration::from_secs(30);
 
-/// How long the one who asks first waits to know what there is.
-const OPENING: Duration = Duration::from_secs(5);
+/// Longest wait for what a playlist or part is asked for with. Requests end after seven and a half
+/// seconds in any case.
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// How long the multivariant playlist waits for the second kind of media.
 const SETTLED: Duration = Duration::from_millis(800);
@@ -63,6 +65,7 @@ struct State {
     /// When the first frame came.
     began: Option<Instant>,
     asked: Instant,
+    players: Players,
     aac_asked: Option<Instant>,
     /// Why there is nothing.
     refused: Option<Refusal>,
@@ -102,7 +105,7 @@ impl Streams {
             return Ok(Arc::clone(stream));
         }
         self.0.handle.want(room);
-        let reader = self.0.handle.tap(room, None)?;
+        let reader = self.0.handle.glance(room, None)?;
         if streams.len() >= MAX_STREAMS {
             let detail = format!("{MAX_STREAMS} rooms are served over HLS; no more at once");
             return Err(Refusal::new(RefusalKind::Unavailable, detail));
@@ -150,6 +153,7 @@ impl Stream {
                 told: false,
                 began: None,
                 asked: Instant::now(),
+                players: Players::new(Duration::from_secs(config.shape().target()) + PATIENCE),
                 aac_asked: None,
                 refused: None,
                 texts: HashMap::new(),
@@ -186,8 +190,11 @@ impl Stream {
     /// # Errors
     ///
     /// Nothing came in time, or what comes cannot be carried.
-    pub(super) async fn multivariant(&self, room: &RoomId) -> Result<String, Refusal> {
-        let deadline = Instant::now() + OPENING;
+    pub(super) async fn multivariant(
+        &self,
+        room: &RoomId,
+        deadline: Instant,
+    ) -> Result<String, Refusal> {
         let found = self.wait(deadline, |state| {
             if let Some(refused) = &state.refused {
                 return Some(Err(refused.clone()));
@@ -212,6 +219,30 @@ impl Stream {
             );
             Err(Refusal::new(RefusalKind::Unavailable, detail).retry_after(Duration::from_secs(2)))
         })
+    }
+
+    /// Lets a player in that asks for a playlist, which counts it as a viewer of the room.
+    ///
+    /// # Errors
+    ///
+    /// It is new, and the room has no place for it.
+    pub(super) fn admit(
+        &self,
+        handle: &Handle,
+        room: &RoomId,
+        player: Player,
+    ) -> Result<(), Refusal> {
+        let place = |players| handle.set_players(room, players);
+        self.lock().players.saw(player, Instant::now(), place)
+    }
+
+    /// Tells how many players there are. The room may be another one of that name by now.
+    fn count_players(&self, handle: &Handle, room: &RoomId) {
+        let mut state = self.lock();
+        let players = state.players.left(Instant::now());
+        if let Err(refusal) = handle.set_players(room, players) {
+            tracing::debug!(%room, players, %refusal, "players are more than the room takes");
+        }
     }
 
     /// A rendition's playlist, once it has what is waited for: the segment of that number, or the
@@ -431,12 +462,13 @@ async fn run(streams: Streams, room: RoomId, stream: Arc<Stream>, reader: FrameR
             // Browsers send none unasked; all layers at once, so that their segments fit together.
             _ = keyframes.tick(), if !gone => stream.want_keyframes(reader.as_ref()),
             _ = tick.tick() => {
+                stream.count_players(&streams.0.handle, &room);
                 if ended(&streams, &room, &stream) {
                     break;
                 }
             }
             () = tokio::time::sleep(AGAIN), if gone => {
-                match streams.0.handle.tap(&room, None) {
+                match streams.0.handle.glance(&room, None) {
                     Ok(again) => {
                         stream.lock().refused = None;
                         reader = Some(again);
@@ -470,8 +502,7 @@ fn ended(streams: &Streams, room: &RoomId, stream: &Arc<Stream>) -> bool {
     false
 }
 
-/// The time that parts and playlists are waited for.
+/// Until when parts and playlists are waited for, where three target durations are not less.
 pub(super) fn patience(target: u64) -> Instant {
-    // Requests end after seven and a half seconds in any case.
-    Instant::now() + Duration::from_secs(target * 3).min(Duration::from_secs(6))
+    Instant::now() + Duration::from_secs(target * 3).min(PATIENCE)
 }

@@ -1,4 +1,5 @@
 //! Signatures in paths: what a player of a private room was once granted, its later requests show.
+//! And names of players, by which they are counted.
 //!
 //! Players ask for playlists and parts without credentials; URIs relative to the one that carries
 //! the signature inherit it.
@@ -16,6 +17,9 @@ const LIFETIME: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// Bytes of the authentication tag that are kept.
 const TAG: usize = 16;
+
+/// The same of a player's name: who guesses one is counted as one, no more.
+const NAME_TAG: usize = 8;
 
 /// Why a signature is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +51,33 @@ impl Signer {
         context.update(&expires);
         context.update(room.as_str().as_bytes());
         context.sign()
+    }
+
+    fn name_tag(&self, room: &RoomId, name: [u8; 8]) -> hmac::Tag {
+        let mut context = hmac::Context::with_key(&self.0);
+        // A signature's text begins with a time, which is never this far off.
+        context.update(&[u8::MAX]);
+        context.update(&name);
+        context.update(room.as_str().as_bytes());
+        context.sign()
+    }
+
+    /// A name for a player of a room, which nobody else makes.
+    pub(super) fn name(&self, room: &RoomId) -> String {
+        let name = fastrand::u64(..).to_be_bytes();
+        let mut bytes = name.to_vec();
+        bytes.extend_from_slice(&self.name_tag(room, name).as_ref()[..NAME_TAG]);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// The number in a name that was made here for a room.
+    pub(super) fn named(&self, text: &str, room: &RoomId) -> Option<u64> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (name, tag) = bytes.split_first_chunk::<8>()?;
+        let wanted = self.name_tag(room, *name);
+        let wanted = wanted.as_ref().get(..NAME_TAG)?;
+        aws_lc_rs::constant_time::verify_slices_are_equal(tag, wanted).ok()?;
+        Some(u64::from_be_bytes(*name))
     }
 
     /// The signature for a room, at `now` since 1970.
@@ -102,6 +133,21 @@ mod tests {
             other.check(&signed, &room("show"), now),
             Err(Refused::Forged)
         );
+    }
+
+    #[test]
+    fn players_have_names_that_only_we_give() {
+        let signer = Signer::new().expect("randomness");
+        let (one, other) = (signer.name(&room("show")), signer.name(&room("show")));
+        let number = |name: &str| signer.named(name, &room("show"));
+        assert!(number(&one).is_some());
+        assert_ne!(number(&one), number(&other));
+        assert_eq!(signer.named(&one, &room("shows")), None);
+        for forged in ["", "AAAA", "not base64!", &format!("{one}A"), &one[1..]] {
+            assert_eq!(number(forged), None, "{forged}");
+        }
+        let signed = signer.sign(&room("show"), Duration::from_secs(1_000_000));
+        assert_eq!(number(&signed), None);
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl Maker {
         room: &RoomId,
         participant: Option<&ParticipantId>,
     ) -> Result<Picture, Failure> {
-        let reader = handle.tap(room, participant).map_err(Failure::Refused)?;
+        let reader = handle.glance(room, participant).map_err(Failure::Refused)?;
         let frame = timeout(self.config.keyframe_wait, keyframe(reader)).await;
         let frame = frame.ok().flatten().ok_or(Failure::NoKeyframe)?;
         let permit = Arc::clone(&self.decoders).acquire_owned().await;

@@ -4,6 +4,7 @@ use inver_outputs::hls::check::{Playlist, check, check_uneven};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::bad_requests::OFFER;
 use crate::broadcast::lives;
 use crate::control::make_room_with_key;
 use crate::harness::{
@@ -217,7 +218,7 @@ async fn private_rooms_are_for_those_who_were_let_in() {
     assert!(!index.contains(token), "no token in addresses: {index}");
     let child = index
         .lines()
-        .find(|line| line.ends_with("v0.m3u8"))
+        .find(|line| line.contains("v0.m3u8"))
         .expect("a variant");
     let (allowed, media) = bare(&format!("/hls/room/{child}")).await;
     assert_eq!(allowed, StatusCode::OK, "{media}");
@@ -226,6 +227,54 @@ async fn private_rooms_are_for_those_who_were_let_in() {
     assert_ne!(forged, child);
     let (refused, said) = bare(&format!("/hls/room/{forged}")).await;
     assert_eq!(refused, StatusCode::FORBIDDEN, "{said}");
+    encoder.assert_runs();
+    server.assert_sound();
+}
+
+/// The address of the picture's playlist, as a multivariant playlist has it.
+fn picture_of(index: &str) -> &str {
+    let found = index.lines().find(|line| line.starts_with("v0.m3u8"));
+    found.unwrap_or_else(|| panic!("a variant: {index}"))
+}
+
+#[tokio::test]
+async fn players_are_viewers_and_take_places() {
+    let _stage = stage().await;
+    let mut server = Builder::new().set("rooms.max_viewers", "2").start().await;
+    let mut encoder = Ffmpeg::rtmp(&server.rtmp("room"));
+    lives(&server, "room").await;
+    let mut addresses = Vec::new();
+    for _ in 0..3 {
+        let index = text(&server, "/hls/room/index.m3u8").await;
+        addresses.push(format!("/hls/room/{}", picture_of(&index)));
+    }
+    let room = server.json("/api/v1/rooms/room").await;
+    assert_eq!(room["viewers"], 0, "they have not begun to play: {room:#}");
+    for path in &addresses[..2] {
+        text(&server, path).await;
+        text(&server, path).await;
+    }
+    let room = server.json("/api/v1/rooms/room").await;
+    assert_eq!(room["viewers"], 2, "{room:#}");
+    for path in [&addresses[2], "/hls/room/index.m3u8"] {
+        let (refused, problem) = status(&server, path).await;
+        assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE, "{problem}");
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains("2 viewers"), "{problem}");
+    }
+    let refused = server.offer("/whep/room", None, OFFER).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    server
+        .room_until("room", "players that ask no more are gone", |room| {
+            room["viewers"] == 0
+        })
+        .await;
+    // FFmpeg reads the picture's playlist and the sound's: it is one player.
+    let player = Ffmpeg::start(&["-i", &server.url("/hls/room/index.m3u8"), "-f null -"]);
+    server
+        .room_until("room", "FFmpeg is one viewer", |room| room["viewers"] == 1)
+        .await;
+    player.vanish().await;
     encoder.assert_runs();
     server.assert_sound();
 }

@@ -78,6 +78,48 @@ async fn one_session_with_the_origin_serves_all_viewers_and_ends_with_the_last()
 }
 
 #[tokio::test]
+async fn a_relayed_room_plays_without_webrtc_too() {
+    let _stage = stage().await;
+    let mut origin = Server::open().await;
+    let mut edge = relaying(&origin.url("")).start().await;
+    let mut encoder = Ffmpeg::rtmp(&origin.rtmp("room"));
+    live(&origin, "room").await;
+
+    // The first who asks brings the room here.
+    let (ended, said) = Ffmpeg::play(&edge.url("/hls/room/index.m3u8"))
+        .ended()
+        .await;
+    assert!(ended.success(), "{said}");
+    assert!(
+        said.contains("Video: h264") && said.contains("Audio: aac"),
+        "{said}"
+    );
+    let room = edge.json("/api/v1/rooms/room").await;
+    assert_eq!(room["relay"]["state"], "connected", "{room:#}");
+    let room = origin.json("/api/v1/rooms/room").await;
+    assert_eq!(viewers(&room), 1, "one session with the origin");
+    // Segments go on for a while, and a picture is looked at: neither keeps the room here.
+    let picture = edge
+        .request(reqwest::Method::GET, "/thumbnails/room.jpg")
+        .send()
+        .await;
+    assert_eq!(picture.expect("an answer").status(), StatusCode::OK);
+    edge.room_until(
+        "room",
+        "the room is gone with its last viewer",
+        Value::is_null,
+    )
+    .await;
+
+    let (ended, said) = Ffmpeg::play(&edge.rtmp("room")).ended().await;
+    assert!(ended.success(), "{said}");
+    assert!(said.contains("Video: h264"), "{said}");
+    encoder.assert_runs();
+    edge.assert_sound();
+    origin.assert_sound();
+}
+
+#[tokio::test]
 async fn what_comes_by_rtmp_is_relayed_and_resumes_when_the_origin_returns() {
     let _stage = stage().await;
     let address = free_address();
