@@ -12,7 +12,7 @@
 //
 // The event `stats` comes four times a second: every peer connection that any script of the page
 // made, every video and audio element that plays something, every picture of a room. Commands: {"do":"click","role":..,
-// "name":..}, {"do":"hover"} over the player, {"do":"unmute"}, {"do":"restart"}, {"do":"end"}, {"do":"screenshot","path":..}, {"do":"text"}.
+// "name":..}, {"do":"hover"} over the player, {"do":"wind","back":seconds} along its bar, {"do":"unmute"}, {"do":"restart"}, {"do":"end"}, {"do":"screenshot","path":..}, {"do":"text"}.
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -109,6 +109,15 @@ await obey(
     },
     hover: async () => {
       await page.locator('inver-player').first().hover();
+    },
+    wind: async ({ back }) => {
+      const bar = page.locator('inver-player .timeline').first();
+      await bar.waitFor({ state: 'attached' });
+      await bar.evaluate((input, seconds) => {
+        if (input.hidden) throw new Error('the bar is hidden');
+        input.value = String(Number(input.max) - seconds);
+        for (const name of ['input', 'change']) input.dispatchEvent(new Event(name));
+      }, back);
     },
     unmute: async () => {
       await page.evaluate(() => {

@@ -158,11 +158,18 @@ fn hls(config: &Config, handle: &Handle, context: &inver_http::Context) -> anyho
     if !hls.enabled {
         return Ok(Router::new());
     }
+    let dvr = Some(hls.dvr.0).filter(|dvr| !dvr.is_zero());
+    let disk = || inver_outputs::hls::Disk {
+        folder: config.data_dir().join("hls"),
+        // Recordings are to keep what is more than they need.
+        reserve: config.recording.min_free_space.0.saturating_mul(2),
+    };
     let config = inver_outputs::hls::Config {
         always_on: hls.always_on,
         segment_duration: hls.segment_duration.0,
         part_duration: hls.part_duration.0,
         window: hls.window.0,
+        past: dvr.map(|dvr| (dvr, disk())),
     };
     inver_outputs::hls::router(handle.clone(), context.clone(), config).context("[hls]")
 }

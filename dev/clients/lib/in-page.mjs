@@ -168,6 +168,7 @@ export async function measure() {
     transport: player.activeTransport,
     latency: player.stats?.latencyMs,
     measured: player.stats?.measured,
+    window: player.player?.window,
   }));
   const { beats, shown, hear } = globalThis.inverTest;
   return { peers, elements, images, players, beats, shown, heard: hear?.(), at: Date.now() };

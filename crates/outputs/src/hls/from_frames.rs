@@ -4,6 +4,7 @@
 //! there is none, sound leads.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use inver_media::codec::aac::AudioSpecificConfig;
 use inver_media::container::fmp4::Unsupported;
 use inver_media::{Codec, Config, Frame, Kind, MediaTime};
 
-use super::rendition::{Cut, Rendition};
+use super::past::{Piece, Written};
+use super::rendition::{Cut, Place, Rendition};
 
 /// Layers of a picture at most.
 const MAX_LAYERS: u8 = 8;
@@ -28,6 +30,9 @@ const JUMP: Duration = Duration::from_secs(3);
 /// exact.
 const EARLY: Duration = Duration::from_millis(50);
 
+/// Segments that wait for the disk at most; each is in memory.
+const BACKLOG: usize = 40;
+
 /// How long segments and parts are, and how many are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shape {
@@ -36,7 +41,9 @@ pub(super) struct Shape {
     pub(super) segment: Duration,
     /// Length of parts.
     pub(super) part: Duration,
-    /// How far back playlists reach.
+    /// How far back segments are in memory.
+    pub(super) memory: Duration,
+    /// How far back playlists reach; what memory does not hold is on the disk.
     pub(super) window: Duration,
 }
 
@@ -46,10 +53,9 @@ impl Shape {
         (self.segment * 2).as_secs_f64().ceil().max(1.0) as u64
     }
 
-    fn keep(self) -> usize {
-        let count = self.window.as_secs_f64() / self.segment.as_secs_f64();
-        // Three target durations at least must stay (RFC 8216bis, 6.2.2).
-        (count.ceil() as usize).max(7)
+    /// Whether there is more than memory holds.
+    pub(super) fn has_past(self) -> bool {
+        self.window > self.memory
     }
 }
 
@@ -248,7 +254,7 @@ impl FromFrames {
             discontinuity: false,
         });
         let rendition = self.renditions.entry(name).or_insert_with(|| {
-            let mut rendition = Rendition::new(kind, shape.part, shape.keep());
+            let mut rendition = Rendition::new(kind, shape.part, shape.memory, shape.window);
             // It belongs to the segment that the others are at.
             if let Some(cut) = next {
                 rendition.cut(cut);
@@ -346,6 +352,99 @@ impl FromFrames {
             self.cut(frame.pts, true);
         } else if due || length >= long {
             self.cut(frame.pts, false);
+        }
+    }
+
+    /// Segments that belong on the disk, oldest first. They are on their way from now on, until
+    /// [`Self::settle`] is called.
+    pub(super) fn move_out(&mut self) -> Vec<Piece> {
+        if !self.shape.has_past() {
+            return Vec::new();
+        }
+        let renditions = self.renditions.iter_mut();
+        let out = renditions.flat_map(|(name, rendition)| {
+            let out = rendition.move_out().into_iter();
+            out.map(|(msn, parts)| Piece {
+                name: *name,
+                msn,
+                parts,
+            })
+        });
+        let mut out: Vec<Piece> = out.collect();
+        out.sort_by_key(|piece| piece.msn);
+        out
+    }
+
+    /// What was on its way to the disk is there, unless there was a fault, which is given back: the
+    /// stream reaches less far then. It does so too where the disk is too slow.
+    pub(super) fn settle(&mut self, written: Written) -> Option<io::Error> {
+        for (name, msn, stored) in written.stored {
+            if let Some(rendition) = self.renditions.get_mut(&name) {
+                rendition.moved(msn, stored);
+            }
+        }
+        for rendition in self.renditions.values_mut() {
+            rendition.not_moved();
+        }
+        if written.fault.is_some() {
+            self.shrink();
+            return written.fault;
+        }
+        self.bound()
+    }
+
+    /// Forgets what waits too long for the disk; says so.
+    pub(super) fn bound(&mut self) -> Option<io::Error> {
+        self.forget_backlog(BACKLOG).then(|| {
+            let detail = "the disk does not keep up";
+            io::Error::new(io::ErrorKind::TimedOut, detail)
+        })
+    }
+
+    /// How far back the stream reaches.
+    pub(super) fn reach(&self) -> Duration {
+        let renditions = self.renditions.values();
+        renditions.map(Rendition::reach).max().unwrap_or_default()
+    }
+
+    /// Forgets the oldest part of what is on the disk; where nothing is there, what does not get
+    /// there.
+    fn shrink(&mut self) {
+        let on_disk = self.renditions.values().filter_map(Rendition::on_disk);
+        let on_disk = on_disk.min();
+        match on_disk {
+            Some((first, end)) => {
+                let count = end.saturating_sub(first) / 8;
+                self.forget_before(first + count.max(1));
+            }
+            None => {
+                let _ = self.forget_backlog(0);
+            }
+        }
+    }
+
+    /// Forgets the oldest segments where more than `most` of them do not get to the disk in time.
+    /// `true`: so it was.
+    fn forget_backlog(&mut self, most: usize) -> bool {
+        let late = self.renditions.values().map(Rendition::backlog).max();
+        let Some(late) = late.filter(|late| *late > most) else {
+            return false;
+        };
+        let mut firsts: Vec<u64> = Vec::new();
+        for rendition in self.renditions.values() {
+            let waiting = rendition.segments.iter().rev();
+            let waiting = waiting.take_while(|one| !matches!(one.place, Place::Disk(_)));
+            firsts.extend(waiting.last().map(|one| one.msn));
+        }
+        if let Some(first) = firsts.into_iter().min() {
+            self.forget_before(first + (late - most) as u64);
+        }
+        true
+    }
+
+    fn forget_before(&mut self, msn: u64) {
+        for rendition in self.renditions.values_mut() {
+            rendition.forget_before(msn);
         }
     }
 

@@ -7,6 +7,8 @@
 #[cfg(any(test, feature = "testing"))]
 pub mod check;
 mod from_frames;
+mod mover;
+mod past;
 mod players;
 mod playlist;
 mod rendition;
@@ -18,6 +20,7 @@ mod tests;
 
 use std::time::Duration;
 
+pub use past::Disk;
 pub use server::{OpenError, router};
 
 use from_frames::Shape;
@@ -32,8 +35,11 @@ pub struct Config {
     pub segment_duration: Duration,
     /// Length of parts: less makes more requests, more makes more latency.
     pub part_duration: Duration,
-    /// How far back players can go. It is kept in memory.
+    /// How far back segments are in memory.
     pub window: Duration,
+    /// How far back players can go where that is further, and where segments are that memory does
+    /// not hold. Streams are always on then.
+    pub past: Option<(Duration, Disk)>,
 }
 
 impl Default for Config {
@@ -43,16 +49,23 @@ impl Default for Config {
             segment_duration: Duration::from_secs(2),
             part_duration: Duration::from_millis(200),
             window: Duration::from_secs(30),
+            past: None,
         }
     }
 }
 
 impl Config {
     fn shape(&self) -> Shape {
+        let past = self.past.as_ref().map(|(past, _)| *past);
         Shape {
             segment: self.segment_duration,
             part: self.part_duration,
-            window: self.window,
+            memory: self.window,
+            window: past.unwrap_or_default().max(self.window),
         }
+    }
+
+    fn is_always_on(&self) -> bool {
+        self.always_on || self.past.is_some()
     }
 }

@@ -7,7 +7,7 @@ use inver_media::{Kind, MediaTime};
 use time::OffsetDateTime;
 
 use super::from_frames::{FromFrames, Name};
-use super::rendition::{Rendition, Segment};
+use super::rendition::{Place, Rendition, Segment};
 
 /// Bandwidth that is promised above what was measured: frames differ.
 const HEADROOM: f64 = 1.25;
@@ -60,7 +60,7 @@ pub(super) fn media(stream: &FromFrames, name: Name, anchor: Anchor, wish: Wish)
     let first = rendition.segments.front()?;
     last_part(rendition)?;
     let target = stream.shape().target();
-    let mut out = String::with_capacity(4096);
+    let mut out = String::with_capacity(4096 + rendition.segments.len() * 96);
     out.push_str("#EXTM3U\n#EXT-X-VERSION:9\n");
     line(&mut out, format_args!("#EXT-X-TARGETDURATION:{target}"));
     let part_target = rendition.part_target();
@@ -186,6 +186,26 @@ fn skippable(rendition: &Rendition, target: u64) -> usize {
 }
 
 fn write_segment(
+    out: &mut String,
+    name: Name,
+    segment: &Segment,
+    anchor: Anchor,
+    parts: Option<Duration>,
+) {
+    if let (Place::Disk(_), None) = (&segment.place, parts) {
+        // Nothing changes any more, and there may be thousands.
+        let told = segment.told.get_or_init(|| {
+            let mut told = String::with_capacity(128);
+            tell_segment(&mut told, name, segment, anchor, None);
+            told.into()
+        });
+        out.push_str(told);
+    } else {
+        tell_segment(out, name, segment, anchor, parts);
+    }
+}
+
+fn tell_segment(
     out: &mut String,
     name: Name,
     segment: &Segment,

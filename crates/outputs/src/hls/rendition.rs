@@ -4,15 +4,21 @@
 //! the same numbers in all renditions of a stream, because all of them are cut at the same times.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::body::Bytes;
 use inver_media::container::fmp4::{Run, Sample, Track, Unsupported, fragment, init_segment};
 use inver_media::{Config, Frame, Kind, MediaTime};
 
+use super::past::Stored;
+
 /// Cuts that wait for a frame behind them; more mean that the track has stopped.
 const CUTS: usize = 2;
+
+/// Segments that stay in any case: three target durations at least must (RFC 8216bis, 6.2.2), and
+/// their parts are listed.
+const LEAST: usize = 7;
 
 /// Frames of the beginning from which the usual time between frames is told.
 const MEASURED: usize = 12;
@@ -42,8 +48,19 @@ pub(super) struct Part {
     pub(super) data: Bytes,
 }
 
+/// Where a segment's bytes are.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// In its parts.
+    Memory,
+    /// There too, on their way to the disk.
+    Moving,
+    /// On the disk, and nowhere else.
+    Disk(Stored),
+}
+
 /// A segment, whole or still growing.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Segment {
     pub(super) msn: u64,
     /// Presentation time of its first frame.
@@ -56,6 +73,9 @@ pub(super) struct Segment {
     /// Nothing came for it.
     pub(super) gap: bool,
     pub(super) whole: bool,
+    pub(super) place: Place,
+    /// What playlists say of it, once that does not change any more.
+    pub(super) told: OnceLock<Box<str>>,
 }
 
 impl Segment {
@@ -85,8 +105,10 @@ pub(super) struct Rendition {
     part_frames: usize,
     /// Usual time between frames.
     interval: Option<Duration>,
-    /// Whole segments that are kept.
-    keep: usize,
+    /// How far back segments are in memory.
+    memory: Duration,
+    /// How far back they are kept.
+    window: Duration,
     /// Discontinuities among the segments that are gone.
     pub(super) discontinuities: u64,
     /// Highest bitrate of a segment so far, and the average, in bits per second.
@@ -95,9 +117,14 @@ pub(super) struct Rendition {
 }
 
 impl Rendition {
-    /// A track of which nothing is known yet, with parts of about `part_length` and `keep` whole
-    /// segments.
-    pub(super) fn new(kind: Kind, part_length: Duration, keep: usize) -> Self {
+    /// A track of which nothing is known yet, with parts of about `part_length`, whose segments are
+    /// in memory for the time `memory` and kept for `window`, which is no less.
+    pub(super) fn new(
+        kind: Kind,
+        part_length: Duration,
+        memory: Duration,
+        window: Duration,
+    ) -> Self {
         Self {
             kind,
             track: None,
@@ -112,7 +139,8 @@ impl Rendition {
             part_target: None,
             part_frames: usize::MAX,
             interval: None,
-            keep,
+            memory,
+            window,
             discontinuities: 0,
             peak: 0.0,
             total: (0.0, 0.0),
@@ -322,14 +350,127 @@ impl Rendition {
         }
         self.total.0 += bits;
         self.total.1 += segment.duration;
-        while self.segments.len() > self.keep {
-            if let Some(gone) = self.segments.pop_front() {
-                self.discontinuities += u64::from(gone.discontinuity);
-            }
+        let last = self.segments.back().map_or(0.0, |last| last.duration);
+        let last = Duration::try_from_secs_f64(last).unwrap_or_default();
+        while self.segments.len() > LEAST
+            && let Some(next) = self.segments.get(1)
+            && self.age(next) + last >= self.window
+        {
+            self.pop();
         }
+        self.forget_maps();
+        true
+    }
+
+    /// Time from the beginning of a segment to that of the latest one.
+    fn age(&self, segment: &Segment) -> Duration {
+        let latest = self.segments.back();
+        latest.map_or(Duration::ZERO, |latest| latest.start.since(segment.start))
+    }
+
+    /// How far back the track reaches.
+    pub(super) fn reach(&self) -> Duration {
+        let oldest = self.segments.front();
+        oldest.map_or(Duration::ZERO, |oldest| self.age(oldest))
+    }
+
+    fn pop(&mut self) {
+        if let Some(gone) = self.segments.pop_front() {
+            self.discontinuities += u64::from(gone.discontinuity);
+        }
+    }
+
+    fn forget_maps(&mut self) {
         let oldest = self.segments.front().map_or(0, |segment| segment.map);
         self.maps.retain(|(number, _)| *number >= oldest);
-        true
+    }
+
+    /// Forgets the segments before the one of that number.
+    pub(super) fn forget_before(&mut self, msn: u64) {
+        while self.segments.len() > LEAST
+            && self.segments.front().is_some_and(|first| first.msn < msn)
+        {
+            self.pop();
+        }
+        self.forget_maps();
+    }
+
+    /// Segments that memory need not hold any more, oldest first. They are on their way from now
+    /// on, until [`Self::moved`] and [`Self::not_moved`] are called.
+    pub(super) fn move_out(&mut self) -> Vec<(u64, Vec<Bytes>)> {
+        let Some(latest) = self.segments.back().map(|latest| latest.start) else {
+            return Vec::new();
+        };
+        let count = self.segments.len().saturating_sub(LEAST);
+        let old = self.segments.iter_mut().take(count).rev();
+        let mut out: Vec<(u64, Vec<Bytes>)> = old
+            .take_while(|segment| !matches!(segment.place, Place::Disk(_)))
+            .filter(|segment| {
+                segment.whole
+                    && !segment.gap
+                    && matches!(segment.place, Place::Memory)
+                    && latest.since(segment.start) > self.memory
+            })
+            .map(|segment| {
+                segment.place = Place::Moving;
+                let parts = segment.parts.iter().map(|part| part.data.clone());
+                (segment.msn, parts.collect())
+            })
+            .collect();
+        out.reverse();
+        out
+    }
+
+    /// A segment is on the disk.
+    pub(super) fn moved(&mut self, msn: u64, stored: Stored) {
+        if let Some(segment) = self.find(msn) {
+            segment.parts = Vec::new();
+            segment.place = Place::Disk(stored);
+        }
+    }
+
+    /// What was on its way is in memory as before.
+    pub(super) fn not_moved(&mut self) {
+        let recent = self.segments.iter_mut().rev();
+        for segment in recent.take_while(|segment| !matches!(segment.place, Place::Disk(_))) {
+            segment.place = Place::Memory;
+        }
+    }
+
+    /// Numbers of the first segment in memory and of the oldest one, where any is on the disk.
+    pub(super) fn on_disk(&self) -> Option<(u64, u64)> {
+        let oldest = self.segments.front()?;
+        let last = self
+            .segments
+            .iter()
+            .rev()
+            .find(|segment| matches!(segment.place, Place::Disk(_)))?;
+        Some((oldest.msn, last.msn + 1))
+    }
+
+    /// Segments that are to be on the disk and are not.
+    pub(super) fn backlog(&self) -> usize {
+        let old = self.segments.iter().rev();
+        old.take_while(|segment| !matches!(segment.place, Place::Disk(_)))
+            .filter(|segment| !segment.gap && self.age(segment) > self.memory)
+            .count()
+    }
+
+    fn find(&mut self, msn: u64) -> Option<&mut Segment> {
+        let at = self.position(msn)?;
+        self.segments.get_mut(at)
+    }
+
+    fn position(&self, msn: u64) -> Option<usize> {
+        let found = self
+            .segments
+            .binary_search_by_key(&msn, |segment| segment.msn);
+        found.ok()
+    }
+
+    /// The segment of that number.
+    pub(super) fn segment(&self, msn: u64) -> Option<&Segment> {
+        self.segments.get(self.position(msn)?)
     }
 
     fn begin(&mut self, cut: Cut, frame: &Frame) -> Result<(), Unsupported> {
@@ -360,6 +501,8 @@ impl Rendition {
             map: self.maps.back().map_or(0, |(number, _)| *number),
             gap,
             whole: false,
+            place: Place::Memory,
+            told: OnceLock::new(),
         });
     }
 

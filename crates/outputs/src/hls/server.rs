@@ -35,25 +35,34 @@ const MEDIA_AGE: &str = "max-age=86400, immutable";
 const MAX_PART: usize = 10_000;
 
 /// Why the output cannot be opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no key for signatures could be made: the system has no randomness")]
-pub struct OpenError;
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// No signatures.
+    #[error("no key for signatures could be made: the system has no randomness")]
+    Randomness,
+    /// No past.
+    #[error("the folder for old segments cannot be made: {0}")]
+    Folder(std::io::Error),
+}
 
 /// Routes `/hls/...`. Call it within a tokio runtime where streams are always on.
 ///
 /// # Errors
 ///
-/// The system has no randomness.
+/// The system has no randomness, or there can be no folder for old segments.
 pub fn router(handle: Handle, http: Context, config: Config) -> Result<Router, OpenError> {
+    if let Some((_, disk)) = &config.past {
+        disk.clear().map_err(OpenError::Folder)?;
+    }
     let streams = Streams::new(handle.clone(), config);
-    if streams.config().always_on {
+    if streams.config().is_always_on() {
         tokio::spawn(streams.clone().keep_all());
     }
     let state = Hls {
         handle,
         http: http.clone(),
         streams,
-        signer: Arc::new(Signer::new().map_err(|_| OpenError)?),
+        signer: Arc::new(Signer::new().map_err(|_| OpenError::Randomness)?),
     };
     let routes = Router::new()
         .route("/hls/{room}/index.m3u8", get(index).options(options))
@@ -296,7 +305,7 @@ impl Hls {
                 };
             }
             Asked::Map(name, number) => stream.map(name, number),
-            Asked::Segment(name, msn) => stream.segment(name, msn),
+            Asked::Segment(name, msn) => stream.segment(name, msn).await,
             Asked::Part(name, msn, part) => stream.part(name, msn, part, patience(target)).await,
         };
         let age = if private {

@@ -1,7 +1,7 @@
 //! Streams: one task per room reads its frames while somebody asks for its playlists.
 
 use std::collections::HashMap;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -17,8 +17,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::Config;
 use super::from_frames::{FromFrames, Name};
+use super::mover::{self, Mover};
+use super::past::{Piece, Written};
 use super::players::{Player, Players};
 use super::playlist::{self, Anchor, Wish};
+use super::rendition::Place;
 
 /// How long a stream goes on after the last request: a player asks every few seconds.
 const LINGER: Duration = Duration::from_secs(30);
@@ -26,6 +29,13 @@ const LINGER: Duration = Duration::from_secs(30);
 /// Longest wait for what a playlist or part is asked for with. Requests end after seven and a half
 /// seconds in any case.
 const PATIENCE: Duration = Duration::from_secs(6);
+
+/// The same where there is a past on the disk, which ends with the stream: who is away for a short
+/// while finds it again.
+const LINGER_WITH_PAST: Duration = Duration::from_secs(5 * 60);
+
+/// Texts that are longer are compressed off the runtime's threads, one after the other.
+const LONG: usize = 64 << 10;
 
 /// How long the multivariant playlist waits for the second kind of media.
 const SETTLED: Duration = Duration::from_millis(800);
@@ -54,6 +64,8 @@ struct Inner {
 pub(super) struct Stream {
     state: Mutex<State>,
     changed: watch::Sender<u64>,
+    /// Whoever holds it compresses a long text.
+    compressing: tokio::sync::Mutex<()>,
 }
 
 struct State {
@@ -159,6 +171,7 @@ impl Stream {
                 texts: HashMap::new(),
             }),
             changed: watch::channel(0).0,
+            compressing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -285,9 +298,37 @@ impl Stream {
                     return None;
                 }
             }
-            state.text(name, wish, gzip).map(Found::Text)
+            state.text(name, wish).map(Found::Text)
         });
-        found.await.unwrap_or(Found::Late)
+        match found.await {
+            Some(Found::Text(text)) if gzip => Found::Text(self.gzipped(name, wish, text).await),
+            found => found.unwrap_or(Found::Late),
+        }
+    }
+
+    /// A text as it is sent to most. What others made of it meanwhile serves as well.
+    async fn gzipped(&self, name: Name, wish: Wish, text: Bytes) -> Bytes {
+        let made = |state: &State| state.texts.get(&(name, wish, true)).cloned();
+        if text.len() <= LONG {
+            let mut state = self.lock();
+            if let Some(made) = made(&state) {
+                return made;
+            }
+            let bytes: Bytes = compressed(&text).into();
+            state.keep(name, wish, &text, &bytes);
+            return bytes;
+        }
+        let _one = self.compressing.lock().await;
+        if let Some(made) = made(&self.lock()) {
+            return made;
+        }
+        let long = text.clone();
+        let compressing = tokio::task::spawn_blocking(move || Bytes::from(compressed(&long)));
+        let Ok(bytes) = compressing.await else {
+            return compressed(&text).into();
+        };
+        self.lock().keep(name, wish, &text, &bytes);
+        bytes
     }
 
     /// An initialisation segment.
@@ -296,16 +337,47 @@ impl Stream {
     }
 
     /// A whole segment.
-    pub(super) fn segment(&self, name: Name, msn: u64) -> Option<Bytes> {
-        let state = self.lock();
-        let rendition = state.core.renditions.get(&name)?;
-        let mut segments = rendition.segments.iter();
-        let segment = segments.find(|segment| segment.msn == msn && segment.whole)?;
-        let mut bytes = Vec::with_capacity(segment.bytes());
-        for part in &segment.parts {
-            bytes.extend_from_slice(&part.data);
-        }
-        Some(bytes.into())
+    pub(super) async fn segment(&self, name: Name, msn: u64) -> Option<Bytes> {
+        let stored = {
+            let state = self.lock();
+            let rendition = state.core.renditions.get(&name)?;
+            let segment = rendition.segment(msn).filter(|segment| segment.whole)?;
+            match &segment.place {
+                Place::Memory | Place::Moving => {
+                    let mut bytes = Vec::with_capacity(segment.bytes());
+                    for part in &segment.parts {
+                        bytes.extend_from_slice(&part.data);
+                    }
+                    return Some(bytes.into());
+                }
+                Place::Disk(stored) => stored.clone(),
+            }
+        };
+        let read = stored.read().await;
+        read.inspect_err(|error| tracing::warn!(%error, "an old segment cannot be read"))
+            .ok()
+    }
+
+    /// Segments that belong on the disk from now on.
+    pub(super) fn move_out(&self) -> Vec<Piece> {
+        self.lock().core.move_out()
+    }
+
+    /// What was on its way to the disk is there or not; gives how far back the stream reaches now
+    /// and why, where that is less than it should.
+    pub(super) fn settle(&self, written: Written) -> Option<(Duration, io::Error)> {
+        let mut state = self.lock();
+        let fault = state.core.settle(written)?;
+        state.texts.clear();
+        Some((state.core.reach(), fault))
+    }
+
+    /// The same where the disk does not answer and too much waits for it.
+    pub(super) fn bound(&self) -> Option<(Duration, io::Error)> {
+        let mut state = self.lock();
+        let fault = state.core.bound()?;
+        state.texts.clear();
+        Some((state.core.reach(), fault))
     }
 
     /// A part; one that playlists announce is waited for.
@@ -320,8 +392,7 @@ impl Stream {
             let Some(rendition) = state.core.renditions.get(&name) else {
                 return Some(None);
             };
-            let mut segments = rendition.segments.iter();
-            if let Some(segment) = segments.find(|segment| segment.msn == msn)
+            if let Some(segment) = rendition.segment(msn)
                 && let Some(part) = segment.parts.get(part)
             {
                 return Some(Some(part.data.clone()));
@@ -335,7 +406,8 @@ impl Stream {
         found.await.flatten()
     }
 
-    fn take(&self, read: Read) {
+    /// Takes what was read. `true`: playlists have changed.
+    fn take(&self, read: Read) -> bool {
         let now = Instant::now();
         let mut state = self.lock();
         let state = &mut *state;
@@ -346,6 +418,11 @@ impl Stream {
             }
             Read::Audio(frame) => {
                 let since = state.since(now);
+                // What is to be wound back to has to be there before it is asked for.
+                if state.core.shape().has_past() && state.core.is_opus() && !state.core.makes_aac()
+                {
+                    state.core.want_aac(true);
+                }
                 state.core.audio(frame, since)
             }
             Read::Lost => false,
@@ -364,6 +441,7 @@ impl Stream {
             state.texts.clear();
             self.changed.send_modify(|count| *count += 1);
         }
+        changed
     }
 
     fn want_keyframes(&self, reader: Option<&FrameReader>) {
@@ -389,20 +467,23 @@ impl State {
         })
     }
 
-    fn text(&mut self, name: Name, wish: Wish, gzip: bool) -> Option<Bytes> {
-        if let Some(text) = self.texts.get(&(name, wish, gzip)) {
+    fn text(&mut self, name: Name, wish: Wish) -> Option<Bytes> {
+        if let Some(text) = self.texts.get(&(name, wish, false)) {
             return Some(text.clone());
         }
         let (anchor, _) = self.anchor?;
-        let text = playlist::media(&self.core, name, anchor, wish)?;
+        let text: Bytes = playlist::media(&self.core, name, anchor, wish)?.into();
         self.told = true;
-        let bytes: Bytes = if gzip {
-            compressed(text.as_bytes()).into()
-        } else {
-            text.into()
-        };
-        self.texts.insert((name, wish, gzip), bytes.clone());
-        Some(bytes)
+        self.texts.insert((name, wish, false), text.clone());
+        Some(text)
+    }
+
+    /// Keeps what a text became, unless it has changed meanwhile.
+    fn keep(&mut self, name: Name, wish: Wish, text: &Bytes, compressed: &Bytes) {
+        let now = self.texts.get(&(name, wish, false));
+        if now.is_some_and(|now| now.as_ptr() == text.as_ptr()) {
+            self.texts.insert((name, wish, true), compressed.clone());
+        }
     }
 }
 
@@ -440,6 +521,8 @@ async fn run(streams: Streams, room: RoomId, stream: Arc<Stream>, reader: FrameR
     let mut reader = Some(reader);
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let past = streams.0.config.past.as_ref();
+    let mut mover = past.map(|(_, disk)| Mover::new(&room, disk));
     let mut keyframes = interval(streams.0.config.segment_duration);
     keyframes.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tracing::debug!(%room, "segments begin");
@@ -453,14 +536,24 @@ async fn run(streams: Streams, room: RoomId, stream: Arc<Stream>, reader: FrameR
         };
         tokio::select! {
             read = read => match read {
-                Some(read) => stream.take(read),
+                Some(read) => {
+                    let changed = stream.take(read);
+                    if let Some(mover) = mover.as_mut().filter(|_| changed) {
+                        mover.begin(&stream);
+                    }
+                }
                 None => {
-                    stream.take(Read::Idle);
+                    let _ = stream.take(Read::Idle);
                     reader = None;
                 }
             },
             // Browsers send none unasked; all layers at once, so that their segments fit together.
             _ = keyframes.tick(), if !gone => stream.want_keyframes(reader.as_ref()),
+            written = mover::written(&mut mover) => {
+                if let Some(mover) = &mut mover {
+                    mover.settle(&stream, written);
+                }
+            }
             _ = tick.tick() => {
                 stream.count_players(&streams.0.handle, &room);
                 if ended(&streams, &room, &stream) {
@@ -487,14 +580,14 @@ async fn run(streams: Streams, room: RoomId, stream: Arc<Stream>, reader: FrameR
 fn ended(streams: &Streams, room: &RoomId, stream: &Arc<Stream>) -> bool {
     let mut all = streams.lock();
     let mut state = stream.lock();
-    if state.asked.elapsed() >= LINGER {
+    let past = streams.0.config.past.is_some();
+    let linger = if past { LINGER_WITH_PAST } else { LINGER };
+    if state.asked.elapsed() >= linger {
         all.remove(room);
         return true;
     }
-    if state
-        .aac_asked
-        .is_some_and(|asked| asked.elapsed() >= LINGER)
-    {
+    let unasked = |asked: Instant| asked.elapsed() >= LINGER;
+    if !past && state.aac_asked.is_some_and(unasked) {
         state.aac_asked = None;
         state.core.want_aac(false);
         state.texts.clear();

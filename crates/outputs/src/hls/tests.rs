@@ -8,11 +8,14 @@ use time::OffsetDateTime;
 
 use super::check::{Playlist, check};
 use super::from_frames::{FromFrames, Name, Shape};
+use super::past::{Disk, Writer};
 use super::playlist::{Anchor, Wish, media, multivariant};
+use super::rendition::{Place, Segment};
 
 const SHAPE: Shape = Shape {
     segment: Duration::from_secs(2),
     part: Duration::from_millis(200),
+    memory: Duration::from_secs(30),
     window: Duration::from_secs(30),
 };
 
@@ -54,6 +57,8 @@ struct World {
     offset: i64,
     /// Time that had passed when the clock began.
     began: Duration,
+    /// Whether playlists are looked at after each frame, and not only when `run` ends.
+    closely: bool,
     seen: Option<Playlist>,
 }
 
@@ -73,6 +78,7 @@ impl World {
             sounds: 0,
             offset: 50_000_000,
             began: Duration::ZERO,
+            closely: true,
             seen: None,
         }
     }
@@ -96,6 +102,7 @@ impl World {
         loop {
             let (picture, sound) = (self.pictures * self.interval, self.sounds * SOUND);
             if picture.min(sound) >= until {
+                self.look();
                 return;
             }
             if picture <= sound {
@@ -110,7 +117,9 @@ impl World {
                     self.stream.audio(frame, self.since(sound));
                 }
             }
-            self.look();
+            if self.closely {
+                self.look();
+            }
         }
     }
 
@@ -303,6 +312,7 @@ fn opus_is_offered_with_aac_beside_it() {
 fn delta_updates_leave_out_what_is_old() {
     let mut world = World::new(30.0, 60);
     let long = Shape {
+        memory: Duration::from_secs(90),
         window: Duration::from_secs(90),
         ..SHAPE
     };
@@ -316,6 +326,123 @@ fn delta_updates_leave_out_what_is_old() {
     let text = text.expect("a playlist");
     assert!(text.contains("#EXT-X-SKIP:SKIPPED-SEGMENTS="), "{text}");
     check(&text).expect("good");
+}
+
+/// A stream with a past of two minutes, of which memory holds 30 seconds.
+fn with_a_past() -> World {
+    let mut world = World::new(30.0, 60);
+    world.closely = false;
+    let long = Shape {
+        window: Duration::from_secs(120),
+        ..SHAPE
+    };
+    world.stream = FromFrames::new(long, 100);
+    world
+}
+
+/// The whole segments of a rendition, and how many of them are on the disk.
+fn kept(world: &World, name: Name) -> (usize, usize) {
+    let segments = &world.stream.renditions[&name].segments;
+    let on_disk = segments
+        .iter()
+        .filter(|one| matches!(one.place, Place::Disk(_)));
+    (
+        segments.iter().filter(|one| one.whole).count(),
+        on_disk.count(),
+    )
+}
+
+#[test]
+fn what_memory_does_not_hold_is_on_the_disk_and_told_as_before() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = Disk {
+        folder: folder.path().to_owned(),
+        reserve: 0,
+    };
+    let mut writer = Writer::new(disk);
+    let mut world = with_a_past();
+    for second in 0..200 {
+        // Each time a playlist is checked, also as the successor of the one before.
+        world.run(f64::from(second), true, true);
+        let written = writer.write(&world.stream.move_out());
+        assert!(world.stream.settle(written).is_none());
+    }
+    for name in [Name::Video(0), Name::Audio] {
+        let (whole, on_disk) = kept(&world, name);
+        assert!((60..=62).contains(&whole), "{whole}");
+        assert!((44..=46).contains(&on_disk), "{on_disk}");
+    }
+    let seen = world.seen.as_ref().expect("a playlist");
+    assert!(seen.whole() >= 60 && seen.marks() == (0, 0));
+    let video = &world.stream.renditions[&Name::Video(0)];
+    let on_disk = |one: &&Segment| matches!(one.place, Place::Disk(_));
+    let old = video.segments.iter().filter(on_disk);
+    assert!(old.into_iter().all(|one| one.parts.is_empty()));
+    let files = || std::fs::read_dir(folder.path()).expect("a folder").count();
+    assert!((4..=8).contains(&files()), "{}", files());
+    drop((world, writer));
+    assert_eq!(files(), 0, "files are gone with what needs them");
+}
+
+#[test]
+fn a_disk_that_fills_up_makes_the_past_shorter_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = |reserve| Disk {
+        folder: folder.path().to_owned(),
+        reserve,
+    };
+    let mut writer = Writer::new(disk(0));
+    let mut world = with_a_past();
+    for second in 0..100 {
+        world.run(f64::from(second), true, true);
+        let written = writer.write(&world.stream.move_out());
+        assert!(world.stream.settle(written).is_none());
+    }
+    let (before, _) = kept(&world, Name::Video(0));
+    let mut full = Writer::new(disk(u64::MAX));
+    let mut told = 0;
+    for second in 100..130 {
+        world.run(f64::from(second), true, true);
+        let pieces = world.stream.move_out();
+        if pieces.is_empty() {
+            continue;
+        }
+        told += usize::from(world.stream.settle(full.write(&pieces)).is_some());
+        let (whole, on_disk) = kept(&world, Name::Video(0));
+        assert!(whole >= 14, "what memory holds stays: {whole}, {on_disk}");
+    }
+    assert!(told > 5, "{told}");
+    let (after, _) = kept(&world, Name::Video(0));
+    assert!(after < before, "{after} of {before}");
+    // There is room again, and the past grows.
+    for second in 130..200 {
+        world.run(f64::from(second), true, true);
+        let written = writer.write(&world.stream.move_out());
+        assert!(world.stream.settle(written).is_none());
+    }
+    assert!(kept(&world, Name::Video(0)).0 > after);
+    assert_eq!(world.marks(), (0, 0));
+}
+
+#[test]
+fn a_disk_that_does_not_answer_costs_a_bounded_memory() {
+    let mut world = with_a_past();
+    world.stream = FromFrames::new(
+        Shape {
+            window: Duration::from_secs(3600),
+            ..SHAPE
+        },
+        100,
+    );
+    let mut told = 0;
+    for second in 0..300 {
+        world.run(f64::from(second), true, true);
+        let _never_written = world.stream.move_out();
+        told += usize::from(world.stream.bound().is_some());
+    }
+    assert!(told > 0);
+    let (whole, on_disk) = kept(&world, Name::Video(0));
+    assert!(whole < 60 && on_disk == 0, "{whole}");
 }
 
 #[test]

@@ -174,14 +174,14 @@ impl Cut for File {
 
 /// Bytes that are free for us where `path` is; `None`: nobody knows.
 #[cfg(unix)]
-pub(super) fn free_space(path: &Path) -> Option<u64> {
+pub(crate) fn free_space(path: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(path).ok()?;
     Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// Bytes that are free for us where `path` is; `None`: nobody knows.
 #[cfg(not(unix))]
-pub(super) fn free_space(_: &Path) -> Option<u64> {
+pub(crate) fn free_space(_: &Path) -> Option<u64> {
     None
 }
 

@@ -17,6 +17,8 @@ mod session;
 mod storage;
 mod writer;
 
+pub(crate) use file::free_space;
+
 pub use api::{RecordingList, openapi, router};
 pub use manifest::{Place, Preview, RecordedFile, Recording, RecordingState, StorageState, Stored};
 pub use recorder::{Config, Recorder};

@@ -361,6 +361,10 @@ impl Loaded {
                 wrong("hls", key, format!("must be {range}"));
             }
         }
+        if !hls.dvr.0.is_zero() && !(hls.window.0..=seconds(86_400)).contains(&hls.dvr.0) {
+            let message = "must be 0 (off), or from hls.window up to 24h";
+            wrong("hls", "dvr", message.into());
+        }
         if !config.is_https() && !config.rtmps_listen().is_empty() {
             let message = "needs tls.certificate, tls.self_signed or acme.domains";
             wrong("rtmp", "tls_listen", message.into());

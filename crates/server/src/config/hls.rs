@@ -16,8 +16,10 @@ pub struct Hls {
     pub segment_duration: Period,
     /// Length of a part, 100 ms to 1 s.
     pub part_duration: Period,
-    /// How far back players can go.
+    /// How far back players can go without the disk.
     pub window: Period,
+    /// How far back players can go; what `window` does not hold is on the disk. 0: no further.
+    pub dvr: Period,
 }
 
 impl Default for Hls {
@@ -28,6 +30,7 @@ impl Default for Hls {
             segment_duration: Period::seconds(2),
             part_duration: Period(std::time::Duration::from_millis(200)),
             window: Period::seconds(30),
+            dvr: Period::seconds(0),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::harness::{
     fixture, stage,
 };
 
-async fn text(server: &Server, path: &str) -> String {
+pub(crate) async fn text(server: &Server, path: &str) -> String {
     let response = server.request(Method::GET, path).send().await;
     let response = response.expect("the server answers");
     let status = response.status();
@@ -49,11 +49,11 @@ fn announced(text: &str) -> (u64, u64) {
 }
 
 /// Holds a playlist to the rules.
-type Check = fn(&str) -> Result<Playlist, String>;
+pub(crate) type Check = fn(&str) -> Result<Playlist, String>;
 
 /// Reloads a playlist as a player of low latency does, checking each, until so many segments are
 /// whole.
-async fn follow(server: &Server, path: &str, whole: usize, rules: Check) -> String {
+pub(crate) async fn follow(server: &Server, path: &str, whole: usize, rules: Check) -> String {
     let mut last = text(server, path).await;
     let mut seen = rules(&last).unwrap_or_else(|rule| panic!("{rule}\n{last}"));
     while seen.whole() < whole {
@@ -233,7 +233,8 @@ async fn private_rooms_are_for_those_who_were_let_in() {
 
 /// The address of the picture's playlist, as a multivariant playlist has it.
 fn picture_of(index: &str) -> &str {
-    let found = index.lines().find(|line| line.starts_with("v0.m3u8"));
+    let mut lines = index.lines();
+    let found = lines.find(|line| !line.starts_with('#') && line.contains("v0.m3u8"));
     found.unwrap_or_else(|| panic!("a variant: {index}"))
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 
+use inver_outputs::hls::check::check_uneven;
 use reqwest::StatusCode;
 use serde_json::Value;
 
@@ -85,13 +86,15 @@ async fn a_relayed_room_plays_without_webrtc_too() {
     let mut encoder = Ffmpeg::rtmp(&origin.rtmp("room"));
     live(&origin, "room").await;
 
-    // The first who asks brings the room here.
+    // The first who asks brings the room here. FFmpeg knows whole segments only.
+    crate::hls::text(&edge, "/hls/room/index.m3u8").await;
+    crate::hls::follow(&edge, "/hls/room/v0.m3u8", 2, check_uneven).await;
     let (ended, said) = Ffmpeg::play(&edge.url("/hls/room/index.m3u8"))
         .ended()
         .await;
     assert!(ended.success(), "{said}");
     assert!(
-        said.contains("Video: h264") && said.contains("Audio: aac"),
+        said.contains("Video: h264") && said.contains("Audio: opus"),
         "{said}"
     );
     let room = edge.json("/api/v1/rooms/room").await;
@@ -104,12 +107,13 @@ async fn a_relayed_room_plays_without_webrtc_too() {
         .send()
         .await;
     assert_eq!(picture.expect("an answer").status(), StatusCode::OK);
-    edge.room_until(
-        "room",
-        "the room is gone with its last viewer",
-        Value::is_null,
-    )
-    .await;
+    origin
+        .room_until("room", "the relay's session ends with its viewer", |room| {
+            viewers(room) == 0
+        })
+        .await;
+    edge.room_until("room", "the room is gone", Value::is_null)
+        .await;
 
     let (ended, said) = Ffmpeg::play(&edge.rtmp("room")).ended().await;
     assert!(ended.success(), "{said}");

@@ -108,3 +108,71 @@ async fn a_viewer_may_choose_hls_and_webrtc_again() {
     viewer.shows("WebRTC ").await;
     server.assert_sound();
 }
+
+/// What of the past the page's player can play, and how far behind live it is, in seconds.
+fn window(stats: &Value) -> (f64, f64) {
+    let window = &stats["players"][0]["window"];
+    let number = |name: &str| window[name].as_f64().unwrap_or(0.0);
+    (number("end") - number("start"), number("behind"))
+}
+
+#[tokio::test]
+async fn a_viewer_winds_back_to_what_is_on_the_disk_and_returns() {
+    let _stage = stage().await;
+    let mut server = Builder::new()
+        .set("hls.window", "10s")
+        .set("hls.dvr", "5m")
+        .start()
+        .await;
+    let mut encoder = Ffmpeg::rtmp(&server.rtmp("room"));
+    lives(&server, "room").await;
+    // Nobody has to ask for what is wound back to later.
+    crate::hls::follow(
+        &server,
+        "/hls/room/v0.m3u8",
+        21,
+        inver_outputs::hls::check::check,
+    )
+    .await;
+    // From the oldest segment on, as fast as it comes.
+    let url = server.url("/hls/room/v0.m3u8");
+    let words = ["-live_start_index 0 -i", &url, "-frames:v 300 -f null -"];
+    let (ended, said) = Ffmpeg::start(&words).ended().await;
+    assert!(ended.success(), "{said}");
+    for complaint in ["Non-monoton", "error", "Invalid", "corrupt", "missing"] {
+        assert!(!said.contains(complaint), "{said}");
+    }
+
+    let mut viewer = Client::page(&server.url("/watch/room?transport=hls"));
+    is_over_hls(&mut viewer).await;
+    let stats = viewer.stats("a past", |stats| window(stats).0 > 36.0).await;
+    assert!(window(&stats).1 < 4.0, "it begins live: {stats:#}");
+    viewer
+        .command(serde_json::json!({"do": "wind", "back": 32}))
+        .await;
+    let time = |stats: &Value| stats["elements"][0]["time"].as_f64().unwrap_or(0.0);
+    let back = viewer
+        .stats("a position half a minute ago", |stats| {
+            (25.0..40.0).contains(&window(stats).1)
+        })
+        .await;
+    let decoded = |stats: &Value| stats["elements"][0]["decoded"].as_u64().unwrap_or(0);
+    let played = viewer
+        .stats("three more seconds from there", |stats| {
+            time(stats) > time(&back) + 3.0 && decoded(stats) > decoded(&back) + PICTURES
+        })
+        .await;
+    assert!(window(&played).1 > 20.0, "{played:#}");
+    let hover = serde_json::json!({"do": "hover"});
+    viewer.command(hover).await;
+    viewer
+        .command(serde_json::json!({"do": "click", "role": "button", "name": "Go live"}))
+        .await;
+    viewer
+        .stats("live", |stats| {
+            window(stats).1 < 4.0 && decoded(stats) > decoded(&played)
+        })
+        .await;
+    encoder.assert_runs();
+    server.assert_sound();
+}
