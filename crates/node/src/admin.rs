@@ -25,21 +25,19 @@ impl Handle {
     pub fn rooms(&self) -> Vec<Room> {
         let measured = Measured::new(&self.0);
         let rooms = self.0.look(|control| control.rooms(&measured));
-        rooms
-            .into_iter()
-            .map(|room| self.with_relay(room))
-            .collect()
+        rooms.into_iter().map(|room| self.completed(room)).collect()
     }
 
     /// One room, with everything about it.
     pub fn room(&self, room: &RoomId) -> Result<Room, Refusal> {
         let measured = Measured::new(&self.0);
         let room = self.0.look(|control| control.room(room, &measured))?;
-        Ok(self.with_relay(room))
+        Ok(self.completed(room))
     }
 
-    /// The room with where it comes from.
-    fn with_relay(&self, mut room: Room) -> Room {
+    /// The room with what control does not know: where it comes from, and what doors warn of.
+    fn completed(&self, mut room: Room) -> Room {
+        self.0.notices.add_to(&mut room);
         room.relay = self
             .0
             .relays

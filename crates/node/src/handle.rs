@@ -120,6 +120,7 @@ pub(crate) struct Inner {
     pub(crate) node: NodeId,
     /// Who fetches rooms from other servers.
     pub(crate) relays: OnceLock<Arc<dyn Relays>>,
+    pub(crate) notices: crate::notices::Notices,
     started: Instant,
     /// Time of day at `started`; with it the wall clock of control never goes back.
     started_wall: Duration,
@@ -230,6 +231,7 @@ impl Handle {
             // The standard library's random seed: unlike others is enough, secret it need not be.
             node: NodeId(RandomState::new().hash_one(0_u8)),
             relays: OnceLock::new(),
+            notices: crate::notices::Notices::default(),
             started: Instant::now(),
             started_wall,
         });

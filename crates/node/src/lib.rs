@@ -15,6 +15,7 @@ mod frames;
 mod handle;
 mod link;
 mod media;
+mod notices;
 mod packets;
 mod pictures;
 mod relay;

@@ -139,6 +139,8 @@ pub enum WarningKind {
     ClockDrift,
     /// Something that the encoder sends is not carried.
     Unsupported,
+    /// It is not recorded, or no longer, where it should be.
+    Recording,
 }
 
 /// A warning about a publication.

@@ -15,7 +15,8 @@ import { clockText, countText, sizeText } from "../lib/format.js";
  *   gaps: number, finished: boolean, place: "disk" | "both" | "storage", url: string }} RecordedFile
  * @typedef {{ location: string, state: "waiting" | "uploading" | "failing" | "complete", trouble?: string }} Stored
  * @typedef {{ id: string, room: string, state: "recording" | "finishing" | "finished", started_at: string, duration_ms: number,
- *   size_bytes: number, participants: string[], warnings: string[], files: RecordedFile[], storage?: Stored }} Recording
+ *   size_bytes: number, participants: string[], warnings: string[], files: RecordedFile[], storage?: Stored,
+ *   preview?: { name: string, width: number, height: number, url: string } }} Recording
  */
 
 /** The administration page keeps it under the same name. */
@@ -109,12 +110,30 @@ function row(recording) {
   return h(
     "li",
     { class: "card recording" },
+    ...previewOf(recording),
     h("div", { class: "head" }, h("h2", {}, recording.room), goesOn ? h("span", { class: "badge live" }, "Recording") : "", act),
     h("p", { class: "soft num" }, facts),
     ...recording.warnings.map((warning) => h("p", { class: "notice bad" }, warning)),
     ...(recording.storage ? [storageLine(recording.storage)] : []),
     h("ul", {}, ...recording.files.map((file) => fileRow(file, recording))),
   );
+}
+
+/** @param {Recording} recording */
+function previewOf(recording) {
+  const { preview } = recording;
+  if (!preview) return [];
+  const src = linkTo(recording.id, preview);
+  return [h("img", { class: "preview", src, alt: "", width: String(preview.width), height: String(preview.height), loading: "lazy" })];
+}
+
+/**
+ * The signed query on this page's own address: a proxy may show the server under another one.
+ * @param {string} id
+ * @param {{ name: string, url: string }} file
+ */
+function linkTo(id, file) {
+  return new URL(`api/v1/recordings/${id}/files/${file.name}${new URL(file.url).search}`, BASE).href;
 }
 
 /** @param {Stored} storage How the recording's way into object storage stands. */
@@ -137,8 +156,7 @@ function fileRow(file, recording) {
   const facts = [file.participant, file.codecs.join(", "), `at ${clockText(Math.round(file.offset_ms / 1000))}`,
     clockText(Math.round(file.duration_ms / 1000)), sizeText(file.size_bytes)];
   if (file.gaps > 0) facts.push(countText(file.gaps, "gap", "gaps"));
-  // The signed query on this page's own address: a proxy may show the server under another one.
-  const link = new URL(`api/v1/recordings/${recording.id}/files/${file.name}${new URL(file.url).search}`, BASE).href;
+  const link = linkTo(recording.id, file);
   const name = `${recording.id}-${file.participant}-${file.name}`;
   return h(
     "li",

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use inver_node::{EventReader, Handle, Refusal, RefusalKind};
-use inver_proto::{ParticipantId, Room, RoomId, Timestamp};
-use tokio::sync::{Notify, watch};
+use inver_proto::{ParticipantId, Room, RoomId, Timestamp, WarningKind};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -74,6 +74,8 @@ pub(super) struct Inner {
     queue: Mutex<Queue>,
     /// A file or a recording is finished.
     finished: Notify,
+    /// Pictures that are made at once.
+    drawing: Semaphore,
     /// Uploads end.
     ending: watch::Sender<bool>,
     /// Held while a manifest is read from the library and written, so that none overtakes a newer
@@ -99,6 +101,8 @@ struct Running {
     id: String,
     stop: watch::Sender<bool>,
     readers: HashMap<ParticipantId, JoinHandle<()>>,
+    /// Of whom its picture is.
+    shows: Option<ParticipantId>,
 }
 
 impl Recorder {
@@ -140,6 +144,7 @@ impl Recorder {
             }),
             queue: Mutex::default(),
             finished: Notify::new(),
+            drawing: Semaphore::new(1),
             ending: watch::channel(false).0,
             saving: Default::default(),
             began: Instant::now(),
@@ -185,6 +190,7 @@ impl Recorder {
             return Err(Refusal::new(RefusalKind::Unavailable, detail));
         }
         inner.attend(&view);
+        inner.tell(room, None);
         tracing::info!(%room, recording = begun.id, "recording began");
         Ok(begun)
     }
@@ -342,15 +348,27 @@ fn settle(root: &std::path::Path, recording: &mut Recording) {
 
 async fn look(inner: &Arc<Inner>) {
     let rooms = inner.handle.rooms();
+    let mut over = Vec::new();
     inner.lock().left_alone.retain(|left| {
         let room = rooms.iter().find(|room| room.id == *left);
-        room.is_some_and(|room| publishers(room).next().is_some())
+        let stays = room.is_some_and(|room| publishers(room).next().is_some());
+        if !stays {
+            over.push(left.clone());
+        }
+        stays
     });
+    for room in over {
+        inner.tell(&room, None);
+    }
     for room in &rooms {
         if inner.by_policy(room)
             && let Err(refusal) = Recorder(Arc::clone(inner)).record(&room.id).await
         {
             tracing::warn!(room = %room.id, refusal = refusal.detail, "not recorded");
+            inner.tell(
+                &room.id,
+                Some(format!("the room is not recorded: {}", refusal.detail)),
+            );
             inner.lock().left_alone.insert(room.id.clone());
         }
         inner.attend(room);
@@ -450,9 +468,25 @@ impl Inner {
             id,
             stop: watch::channel(false).0,
             readers: HashMap::new(),
+            shows: None,
         };
         state.running.insert(room.clone(), running);
         Ok(recording)
+    }
+
+    /// Whether the picture of a recording that goes on is this participant's: of whoever comes first.
+    pub(super) fn may_draw(&self, id: &str, participant: &ParticipantId) -> bool {
+        let mut state = self.lock();
+        let mut running = state.running.values_mut();
+        running
+            .find(|running| running.id == id)
+            .is_some_and(|running| {
+                running.shows.get_or_insert_with(|| participant.clone()) == participant
+            })
+    }
+
+    pub(super) fn drawing(&self) -> &Semaphore {
+        &self.drawing
     }
 
     fn make_folder(&self, recording: &Recording) -> io::Result<()> {
@@ -568,7 +602,14 @@ impl Inner {
             state.left_alone.insert(room.clone());
             room
         };
+        self.tell(&room, Some(format!("the recording has ended: {why}")));
         self.end_where(|each| *each == room);
+    }
+
+    /// Tells, or tells no more, those who publish in a room and look after it what is wrong with its
+    /// recording.
+    fn tell(&self, room: &RoomId, what: Option<String>) {
+        self.handle.warn_room(room, WarningKind::Recording, what);
     }
 
     /// Adds a warning to a recording, in the log too.

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::file::Growing;
+use super::preview::Chooser;
 use super::recorder::Inner;
 use super::writer::{Output, Split, Writer};
 
@@ -29,6 +30,8 @@ pub(super) async fn record(
     mut stop: watch::Receiver<bool>,
 ) {
     let (jobs, queue) = mpsc::channel(JOBS);
+    let mut previews = Chooser::default();
+    let (recording, participant) = (id.clone(), reader.participant().clone());
     let keeper = Keeper {
         folder: inner.folder(&id),
         participant: reader.participant().clone(),
@@ -54,9 +57,15 @@ pub(super) async fn record(
             }
         };
         match read {
-            Some(Read::Video { layer: 0, frame } | Read::Audio(frame)) => {
+            Some(Read::Video { layer: 0, frame }) => {
+                if previews.wants(&frame, inner.elapsed())
+                    && inner.may_draw(&recording, &participant)
+                {
+                    inner.draw(&recording, Arc::clone(&frame));
+                }
                 writer.frame(&frame, inner.elapsed());
             }
+            Some(Read::Audio(frame)) => writer.frame(&frame, inner.elapsed()),
             Some(Read::Video { .. }) => {}
             Some(Read::Lost) => writer.lost(),
             Some(Read::Idle) => writer.idle(inner.elapsed()),

@@ -7,8 +7,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use inver_media::container::fmp4::{Run, Sample, Track, file_header, fragment};
+use inver_media::container::fmp4::{Sample, Track};
 use inver_media::{Codec, Config, Frame, Kind, MediaTime};
+
+use super::container::Container;
 
 /// Longest fragment, which is what a crash may cost beside what is not yet synced. Shorter ones
 /// cost more headers.
@@ -64,6 +66,8 @@ pub(super) enum Output {
 /// How a file begins.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Opening {
+    /// What it is.
+    pub(super) container: Container,
     /// Its first bytes.
     pub(super) header: Vec<u8>,
     /// Names of its codecs.
@@ -103,6 +107,7 @@ struct Gathering {
 
 #[derive(Debug)]
 struct Open {
+    container: Container,
     tracks: Vec<Written>,
     base: i64,
     sequence: u32,
@@ -259,7 +264,8 @@ impl Writer {
         };
         let tracks = (1..).zip(firsts.iter().flatten());
         let tracks: Vec<Track> = tracks.map(|(id, frame)| Track::of(id, frame)).collect();
-        let header = match file_header(&tracks) {
+        let container = Container::of(&tracks);
+        let header = match container.header(&tracks) {
             Ok(header) => header,
             Err(unsupported) => {
                 let codec = unsupported.codec();
@@ -273,6 +279,7 @@ impl Writer {
         let at = u64::try_from(anchor + i128::from(base.0)).unwrap_or(0);
         let codecs = tracks.iter().map(|track| name(track.config.codec()));
         let mut open = Box::new(Open {
+            container,
             base: base.0,
             sequence: 0,
             bytes: header.len() as u64,
@@ -285,6 +292,7 @@ impl Writer {
             tracks: Vec::new(),
         });
         self.outputs.push_back(Output::Open(Opening {
+            container,
             header,
             codecs: codecs.collect(),
             at: Duration::from_nanos(at),
@@ -427,17 +435,14 @@ impl Open {
     fn flush(&mut self, outputs: &mut VecDeque<Output>) {
         self.begins = None;
         let with_samples = || self.tracks.iter().filter(|written| !written.run.is_empty());
-        let runs: Vec<Run<'_>> = with_samples()
-            .map(|written| Run {
-                track: written.track.id,
-                samples: &written.run,
-            })
+        let runs: Vec<(&Track, &[Sample])> = with_samples()
+            .map(|written| (&written.track, &written.run[..]))
             .collect();
         if runs.is_empty() {
             return;
         }
         self.sequence += 1;
-        let bytes = fragment(self.sequence, &runs);
+        let bytes = self.container.fragment(self.sequence, &runs);
         self.bytes += bytes.len() as u64;
         self.dirty = true;
         outputs.push_back(Output::Append {

@@ -62,7 +62,7 @@ fn in_step(stats: &Value) -> bool {
 }
 
 /// Whether an element shows something else than one colour.
-fn shows_a_picture(stats: &Value) -> bool {
+pub(crate) fn shows_a_picture(stats: &Value) -> bool {
     let elements = stats["elements"].as_array();
     elements.is_some_and(|all| {
         all.iter().any(|element| {

@@ -11,9 +11,11 @@ use tokio::process::Command;
 use tokio::time::{Instant, sleep_until};
 
 use crate::broadcast::lives;
+use crate::browser::shows_a_picture;
 use crate::control::make_room_with_key;
 use crate::harness::{
-    AAC, Builder, Ffmpeg, H264, H264_WITH_B_FRAMES, PATIENCE, PICTURE, Server, TONE, ffmpeg, stage,
+    AAC, Builder, Client, Ffmpeg, Flow, H264, H264_WITH_B_FRAMES, PATIENCE, PICTURE, Server, TONE,
+    ffmpeg, stage,
 };
 
 /// Runs FFmpeg to its end; gives what it wrote and what it complained of.
@@ -309,6 +311,99 @@ async fn what_a_killed_server_wrote_plays() {
         "{after:#}"
     );
     assert!(decodes(&left).await > wrote - 1.0);
+    server.assert_sound();
+}
+
+/// The picture of a recording, fetched by its link; gives its size.
+async fn preview(server: &Server, recording: &Value) -> (u64, u64) {
+    let preview = &recording["preview"];
+    let url = preview["url"].as_str().expect("a link");
+    let picture = server.bare(Method::GET, url).send().await;
+    let picture = picture.expect("an answer");
+    assert_eq!(picture.status(), StatusCode::OK, "{url}");
+    assert_eq!(picture.headers()["content-type"], "image/jpeg");
+    let bytes = picture.bytes().await.expect("a body");
+    assert_eq!(bytes[..3], [0xff, 0xd8, 0xff]);
+    let side = |name: &str| preview[name].as_u64().expect("a number");
+    (side("width"), side("height"))
+}
+
+#[tokio::test]
+async fn a_browsers_vp8_is_kept_in_webm_that_a_crash_does_not_spoil() {
+    let _stage = stage().await;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let builder = Builder::new()
+        .set("recording.rooms", "*")
+        .set("recording.folder", &folder.path().to_string_lossy());
+    let server = builder.start().await;
+    let whip = server.url("/whip/room");
+    let publisher = Client::browser(Flow::Publish, &whip, &["--codec", "vp8"]);
+    let before = recording_until(&server, "some seconds", |recording| {
+        recording["duration_ms"].as_u64() > Some(6_000) && recording["preview"].is_object()
+    })
+    .await;
+    assert_eq!(before["files"][0]["codecs"], json!(["VP8", "Opus"]));
+    assert_eq!(before["warnings"], json!([]), "{before:#}");
+    let (width, height) = preview(&server, &before).await;
+    assert!(width == 640 && height >= 360, "{width}x{height}");
+    server.kill().await;
+    drop(publisher);
+    let id = before["id"].as_str().expect("a name").to_owned();
+    let file = folder.path().join(&id).join("0001.webm");
+    let left = file.to_string_lossy().into_owned();
+    let (out, _) = run(&[
+        "-i", &left, "-map", "0:v", "-c", "copy", "-f", "framemd5", "-",
+    ])
+    .await;
+    let cut_off = out.lines().filter(|line| !line.starts_with('#')).count();
+    assert!(cut_off > 60, "{cut_off} frames play as the crash left them");
+
+    let mut server = builder.start().await;
+    let after = recording_until(&server, "a repair", |recording| {
+        recording["state"] == "finished"
+    })
+    .await;
+    let kept = &after["files"][0];
+    assert_eq!(
+        (&kept["name"], &kept["finished"]),
+        (&json!("0001.webm"), &json!(true))
+    );
+    let frames = hashes(&left, "0:v").await.len();
+    assert!(frames.abs_diff(cut_off) <= 1, "{frames} of {cut_off}");
+    assert!(!hashes(&left, "0:a").await.is_empty());
+    let (_, said) = run(&["-xerror", "-i", &left, "-f", "null", "-"]).await;
+    assert_eq!(said, "", "it is decoded without a word");
+    let (_, said) = run(&["-ss", "3", "-i", &left, "-frames:v", "1", "-f", "null", "-"]).await;
+    assert_eq!(said, "", "what is sought is found");
+
+    let mut page = Client::page(&server.url("/recordings"));
+    page.event("ready").await;
+    page.command(json!({"do": "click", "role": "button", "name": "Play"}))
+        .await;
+    page.stats("the recording on its page", shows_a_picture)
+        .await;
+    server.assert_sound();
+}
+
+#[tokio::test]
+async fn publishers_learn_that_the_disk_is_too_full_to_record_them() {
+    let _stage = stage().await;
+    let builder = Builder::new()
+        .set("recording.min_free_space", "9000TB")
+        .set("recording.rooms", "*");
+    let mut server = builder.start().await;
+    let _encoder = Ffmpeg::rtmp(&server.rtmp("room"));
+    let room = server
+        .room_until("room", "a warning", |room| {
+            let warnings = room["warnings"].as_array();
+            warnings.is_some_and(|all| all.iter().any(|one| one["kind"] == "recording"))
+        })
+        .await;
+    let said = room["warnings"].to_string();
+    assert!(said.contains("the disk is nearly full"), "{said}");
+    let mut page = Client::page(&server.url("/publish/room"));
+    page.event("ready").await;
+    page.shows("the disk is nearly full").await;
     server.assert_sound();
 }
 

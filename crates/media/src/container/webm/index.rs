@@ -89,13 +89,14 @@ impl Index {
         self.ends == Some(len)
     }
 
-    /// A cluster begins, so far into the file.
-    pub fn cluster(&self, at: u64) -> Visited {
-        Visited {
+    /// A cluster, so far into the file, with its first bytes. `None`: it is something else.
+    pub fn cluster(&self, at: u64, beginning: &[u8]) -> Option<Visited> {
+        let is_one = head(beginning).is_some_and(|head| head.id == id::CLUSTER);
+        is_one.then_some(Visited {
             cluster: at,
             at: 0,
             cued: false,
-        }
+        })
     }
 
     /// An element in it; `body` is what is inside, at least its first eight bytes where there are

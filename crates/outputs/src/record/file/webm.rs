@@ -128,3 +128,110 @@ fn look(file: &mut (impl Read + Seek), at: u64, end: u64) -> io::Result<Vec<u8>>
     file.read_exact(&mut bytes)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+    use std::sync::Arc;
+
+    use inver_media::container::fmp4::{Sample, Track};
+    use inver_media::container::webm::{cluster, file_header};
+    use inver_media::{Config, Frame, MediaTime};
+
+    use super::super::small::Small;
+    use super::*;
+
+    fn track() -> Track {
+        let frame = Frame {
+            config: Arc::new(Config::Vp8),
+            pts: MediaTime::ZERO,
+            dts: MediaTime::ZERO,
+            keyframe: true,
+            data: Arc::from([0x10, 0, 0, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0xe0, 0x01]),
+        };
+        Track::of(1, &frame)
+    }
+
+    /// A second of pictures.
+    fn second(number: i64) -> Vec<u8> {
+        let sample = |at: i64| Sample {
+            dts: number * 90_000 + at * 3_600,
+            duration: 3_600,
+            composition: 0,
+            keyframe: at == 0,
+            data: Arc::from([7; 100]),
+        };
+        let samples: Vec<Sample> = (0..25).map(sample).collect();
+        cluster(&[(&track(), &samples)])
+    }
+
+    /// A file of so many seconds that the disk took, and where the last whole one ended.
+    fn written(seconds: i64, space: u64) -> (Small, u64) {
+        let mut file = Small {
+            bytes: Cursor::default(),
+            space,
+        };
+        let header = file_header(&[track()]).expect("carried");
+        file.write_all(&header).expect("there is space");
+        let mut whole = file.bytes.position();
+        for number in 0..seconds {
+            if file.write_all(&second(number)).is_err() {
+                break;
+            }
+            whole = file.bytes.position();
+        }
+        (file, whole)
+    }
+
+    #[test]
+    fn a_file_is_finished_once_and_stays_it() {
+        let (mut file, whole) = written(3, u64::MAX);
+        let before = file.bytes.get_ref().clone();
+        let len = finish(&mut file).expect("there is space");
+        let after = file.bytes.get_ref().clone();
+        assert_eq!(after.len() as u64, len);
+        assert!(len > whole);
+        let header = file_header(&[track()]).expect("carried").len();
+        let end = usize::try_from(whole).expect("small");
+        assert_eq!(before[header..], after[header..end]);
+        assert_eq!(finish(&mut file).expect("nothing to do"), len);
+        assert_eq!(*file.bytes.get_ref(), after);
+        let found = scan(&mut file).expect("is readable");
+        assert_eq!(found.index.map(|index| index.lasts_ms()), Some(3_000));
+    }
+
+    #[test]
+    fn a_full_disk_costs_nothing_that_was_whole() {
+        let space = written(2, u64::MAX).1 + 10;
+        let (mut file, whole) = written(9, space);
+        assert!(finish(&mut file).is_err());
+        assert_eq!(file.bytes.get_ref().len() as u64, whole);
+        // With space again it is completed.
+        file.space = u64::MAX;
+        finish(&mut file).expect("there is space");
+        let found = scan(&mut file).expect("is readable");
+        assert_eq!(found.index.map(|index| index.lasts_ms()), Some(2_000));
+    }
+
+    #[test]
+    fn any_end_can_be_completed() {
+        let (mut file, whole) = written(2, u64::MAX);
+        finish(&mut file).expect("there is space");
+        let all = file.bytes.into_inner();
+        let header = file_header(&[track()]).expect("carried");
+        for end in 0..all.len() {
+            // As before its beginning was written anew, and so with cues that are cut off.
+            let mut left = all[..end].to_vec();
+            let begun = header.len().min(end);
+            left[..begun].copy_from_slice(&header[..begun]);
+            let mut file = Small {
+                bytes: Cursor::new(left),
+                space: u64::MAX,
+            };
+            finish(&mut file).expect("there is space");
+            if end as u64 >= whole {
+                assert_eq!(*file.bytes.get_ref(), all, "{end}");
+            }
+        }
+    }
+}

@@ -8,7 +8,9 @@ use std::time::Duration;
 use inver_proto::{ParticipantId, Timestamp};
 
 use super::super::file;
-use super::super::manifest::{self, Place, RecordedFile, Recording, RecordingState, StorageState};
+use super::super::manifest::{
+    self, Place, Preview, RecordedFile, Recording, RecordingState, StorageState,
+};
 use super::super::storage::{Bucket, Next, Queue};
 use super::super::writer::Opening;
 use super::{Config, Inner, SAVING};
@@ -49,7 +51,8 @@ impl Inner {
         let mut name = String::new();
         let changed = self.lock().library.change(id, |recording| {
             recording.begin_at(at);
-            name = format!("{:04}.mp4", recording.files.len() + 1);
+            let number = recording.files.len() + 1;
+            name = format!("{number:04}.{}", opening.container.ending());
             recording.files.push(RecordedFile {
                 name: name.clone(),
                 participant: participant.clone(),
@@ -104,6 +107,13 @@ impl Inner {
                 change(file);
             }
         });
+    }
+
+    /// Notes the picture of a recording.
+    pub(in crate::record) fn drawn(&self, id: &str, preview: Preview) {
+        self.lock()
+            .library
+            .change(id, |recording| recording.preview = Some(preview));
     }
 
     /// Completes a recording that a crash left behind.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use inver_media::{Config, Frame, MediaTime};
 
-use super::{Output, Split, Writer};
+use super::{Container, Output, Split, Writer};
 
 /// From one picture to the next, in milliseconds.
 const STEP: u64 = 40;
@@ -180,9 +180,41 @@ fn another_codec_and_a_publishers_return_begin_new_files() {
 }
 
 #[test]
+fn vp8_with_opus_goes_into_webm() {
+    let mut writer = Writer::new(Split::default());
+    let frame = |config, data: &[u8]| {
+        Arc::new(Frame {
+            config: Arc::new(config),
+            pts: MediaTime::ZERO,
+            dts: MediaTime::ZERO,
+            keyframe: true,
+            data: Arc::from(data),
+        })
+    };
+    let picture = [0x10, 0, 0, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0xe0, 0x01];
+    let now = Duration::from_millis(BEGIN);
+    writer.frame(&frame(Config::Vp8, &picture), now);
+    let opus = Config::Opus {
+        channels: 2,
+        pre_skip: 312,
+    };
+    writer.frame(&frame(opus, &[0; 3]), now);
+    writer.tick(now + Duration::from_secs(1));
+    let Some(Output::Open(opening)) = writer.poll_output() else {
+        panic!("a file begins");
+    };
+    assert_eq!(opening.container, Container::Webm);
+    assert_eq!(opening.codecs, ["VP8", "Opus"]);
+    assert_eq!(opening.header[..4], [0x1a, 0x45, 0xdf, 0xa3]);
+}
+
+#[test]
 fn a_codec_without_a_place_is_named_once() {
     let mut scenario = scenario(Split::default());
     scenario.picture = Arc::new(Config::Vp8);
+    scenario.sound = Arc::new(Config::Aac {
+        asc: vec![0x11, 0x90],
+    });
     scenario.media(13_000);
     let refused = scenario.said.iter().filter(|said| **said == Said::Refused);
     assert_eq!(refused.count(), 1);
