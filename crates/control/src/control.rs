@@ -9,6 +9,7 @@ use inver_proto::{
 
 use crate::entropy::Entropy;
 use crate::event_ring::{EventRing, Replay};
+use crate::fallback::Fallbacks;
 use crate::half_open::HalfOpen;
 use crate::output::{Command, Output, Signal};
 use crate::policy::VIEWERS_INTERVAL;
@@ -29,6 +30,8 @@ pub(crate) enum Timer {
     Connect(SessionId),
     /// A room's viewer count may be told again.
     Viewers(RoomId),
+    /// A room's fallback is to begin, or to end.
+    Fallback(RoomId),
 }
 
 /// The secrets of a server.
@@ -60,6 +63,7 @@ pub struct Control {
     pub(crate) sessions: BTreeMap<SessionId, SessionState>,
     pub(crate) sessions_by_token: HashMap<SessionToken, SessionId>,
     pub(crate) half_open: HalfOpen,
+    pub(crate) fallbacks: Fallbacks,
     pub(crate) next_number: u32,
     pub(crate) draining: bool,
     events: EventRing,
@@ -102,6 +106,7 @@ impl Control {
             sessions: BTreeMap::new(),
             sessions_by_token: HashMap::new(),
             half_open: HalfOpen::default(),
+            fallbacks: Fallbacks::default(),
             next_number: stored
                 .next_number
                 .unwrap_or(FIRST_NUMBER)
@@ -146,6 +151,7 @@ impl Control {
                 Timer::Grace(source) => self.grace_over(source, now),
                 Timer::Connect(session) => self.connect_timed_out(session, now),
                 Timer::Viewers(room) => self.viewers_due(&room, now),
+                Timer::Fallback(room) => self.fallback_due(&room, now),
             }
         }
     }
@@ -183,6 +189,11 @@ impl Control {
     /// Whether everything is allowed without credentials.
     pub fn is_open(&self) -> bool {
         self.policy.open
+    }
+
+    /// How long a publisher may stay away before its viewers are let go.
+    pub fn grace(&self) -> Duration {
+        self.policy.grace
     }
 
     /// Ends every session.
@@ -258,6 +269,7 @@ impl Control {
             quiet_since: now.elapsed,
             grace_until: None,
             released: false,
+            was_live: false,
             published: 0,
             subscribers: BTreeSet::new(),
             warnings: Vec::new(),

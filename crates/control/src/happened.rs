@@ -13,11 +13,21 @@ impl Control {
         let Some(state) = self.sessions.get(&session) else {
             return;
         };
+        // Nobody published: it is the same broadcast, and its publisher may come back.
+        if self.stands_in(session) {
+            return;
+        }
         let source = self.sources.get(&state.source);
         let begun = match state.direction {
             Direction::Publish => source.is_some_and(|s| s.flowing && s.session == Some(session)),
             Direction::Subscribe => state.progress == Progress::Connected,
         };
+        if begun
+            && state.direction == Direction::Publish
+            && let Some(source) = self.sources.get_mut(&state.source)
+        {
+            source.was_live = true;
+        }
         if !begun || state.told.is_some() {
             return;
         }

@@ -49,6 +49,13 @@ pub enum Command {
         /// Which.
         source: SourceId,
     },
+    /// Shows what stands in for a room's publisher, or ends that.
+    Fallback {
+        /// Which room.
+        room: RoomId,
+        /// Whether it is wanted.
+        wanted: bool,
+    },
     /// Writes something that may be late or lost, such as a key's last use.
     Note(Change),
 }

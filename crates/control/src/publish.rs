@@ -67,7 +67,12 @@ impl Control {
             Some(vouched) => self.vouched_target(&request.target, vouched)?,
             None => self.publish_target(&request.target, &request.credentials, now)?,
         };
-        let participant = who(&grant, request.participant)?;
+        let participant = if request.door == Door::Fallback {
+            self.stood_in_for(&room)?
+        } else {
+            who(&grant, request.participant)?
+        };
+        self.make_way(&room, request.door, now);
         let kind = match self.rooms.get(&room) {
             Some(state) => state.kind,
             None => {
@@ -275,6 +280,13 @@ impl Control {
             let detail = format!("another request to publish to {room} is being answered");
             return conflict(detail, Duration::from_secs(1));
         }
+        // It is there for nobody else's sake.
+        if source
+            .session
+            .is_some_and(|session| self.stands_in(session))
+        {
+            return Ok(());
+        }
         let same = source.participant.as_ref() == Some(participant);
         let Some(session) = source.session else {
             return match source.grace_until {
@@ -298,7 +310,14 @@ impl Control {
         // And nobody's own publication gives way to one from another server.
         let patient = matches!(
             door,
-            Door::Rtmp | Door::Rtsp | Door::Srt | Door::Ftl | Door::Udp | Door::Pull | Door::Relay
+            Door::Rtmp
+                | Door::Rtsp
+                | Door::Srt
+                | Door::Ftl
+                | Door::Udp
+                | Door::Pull
+                | Door::Relay
+                | Door::Fallback
         );
         if grant.is_authenticated() && !patient {
             return Ok(());
@@ -367,6 +386,7 @@ fn kind_made_by(door: Door) -> RoomKind {
         | Door::Udp
         | Door::Hls
         | Door::Pull
-        | Door::Relay => RoomKind::Broadcast,
+        | Door::Relay
+        | Door::Fallback => RoomKind::Broadcast,
     }
 }

@@ -264,6 +264,7 @@ impl Control {
         for session in sessions {
             self.close_session(session, CloseCause::Kicked, now);
         }
+        self.end_fallback(room, CloseCause::Kicked, now);
         // Nobody comes back to a room that is closed.
         let Some(state) = self.rooms.get(room) else {
             return;

@@ -222,6 +222,10 @@ impl Control {
         if let Some(old) = old.filter(|old| *old != session) {
             self.close_session(old, CloseCause::TakenOver, now);
         }
+        if !self.stands_in(session) {
+            self.end_fallback(room, CloseCause::TakenOver, now);
+        }
+        self.refresh_fallback(room, now);
         self.publisher_came(source, room, now);
     }
 
@@ -451,7 +455,8 @@ impl Control {
         source.session = None;
         source.warnings.clear();
         source.quiet_since = now.elapsed;
-        source.released = matches!(cause, CloseCause::Asked | CloseCause::Kicked);
+        source.released =
+            matches!(cause, CloseCause::Asked | CloseCause::Kicked) || state.door == Door::Fallback;
         let until = now.elapsed + grace;
         source.grace_until = Some(until);
         let was_flowing = std::mem::take(&mut source.flowing);
@@ -461,6 +466,8 @@ impl Control {
             self.signal(watching, Signal::Inactive);
         }
         self.refresh_live(&state.room, now);
+        self.refresh_fallback(&state.room, now);
+        self.follow_up(state, cause, now);
         if self
             .rooms
             .get(&state.room)
@@ -506,6 +513,7 @@ impl Control {
         let Some(source) = self.sources.get_mut(&id) else {
             return;
         };
+        source.was_live = false;
         let named = |viewer: &SessionId| self.sessions.get(viewer).is_some_and(|s| !s.follows);
         let Some(room) = self.rooms.get_mut(&source.room) else {
             return;
@@ -582,6 +590,9 @@ impl Control {
         if empty {
             self.rooms.remove(room);
             self.event(now, room, RoomEvent::RoomClosed);
+            if !self.fallback_rule(room).is_some_and(|rule| rule.always) {
+                self.end_fallback(room, CloseCause::PublisherGone, now);
+            }
         }
     }
 }

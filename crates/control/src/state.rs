@@ -28,6 +28,8 @@ pub(crate) struct RoomState {
     /// Whether media of any of its sources flows.
     pub(crate) live: bool,
     pub(crate) live_since: Option<Timestamp>,
+    /// Since when its publisher's place is filled by what stands in for it.
+    pub(crate) fallback_since: Option<Timestamp>,
     /// Viewers that are connected.
     pub(crate) viewers: u32,
     /// Players without a session, as the door that serves them counts them.
@@ -81,6 +83,7 @@ impl RoomState {
             created_at: record.created_at,
             live: false,
             live_since: None,
+            fallback_since: None,
             viewers: 0,
             players: 0,
             subscribers: 0,
@@ -135,6 +138,8 @@ pub(crate) struct Source {
     pub(crate) grace_until: Option<Duration>,
     /// Whether the publisher left on purpose, so that another may follow at once.
     pub(crate) released: bool,
+    /// Whether a publisher's media has flowed since the source was nobody's.
+    pub(crate) was_live: bool,
     /// Grows with every publisher that comes, to find the most recent one.
     pub(crate) published: u64,
     pub(crate) subscribers: BTreeSet<SessionId>,

@@ -78,6 +78,7 @@ impl Control {
             viewers: room.audience(),
             created_at: room.created_at,
             live_since: room.live_since,
+            fallback_since: room.fallback_since,
             participants: participants.collect(),
             warnings: sources()
                 .flat_map(|source| source.warnings.iter().cloned())

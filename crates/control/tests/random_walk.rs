@@ -5,8 +5,12 @@ mod world;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use inver_control::{Command, MediaEvent, PublishRequest, SubscribeRequest, Ticket, What};
-use inver_proto::{Direction, ParticipantId, RoomEvent, RoomId, RoomKind, SessionState, SourceId};
+use inver_control::{
+    Command, FallbackRule, MediaEvent, PublishRequest, SubscribeRequest, Ticket, Vouched, What,
+};
+use inver_proto::{
+    Direction, Door, ParticipantId, RoomEvent, RoomId, RoomKind, SessionState, SourceId,
+};
 use world::{World, publish_as, room, subscribe, subscribe_to};
 
 const ROOMS: [&str; 4] = ["one", "two", "call", "configured"];
@@ -29,6 +33,14 @@ impl Walk {
         let mut world = World::open();
         world.create("call", RoomKind::Call);
         world.create("configured", RoomKind::Broadcast);
+        let rule = FallbackRule {
+            after: Duration::from_secs(2),
+            longest: Some(Duration::from_secs(40)),
+            always: false,
+        };
+        let now = world.now;
+        let rooms = "*".parse().expect("a pattern");
+        world.control.set_fallbacks(vec![(rooms, rule)], now);
         Self {
             world,
             random: fastrand::Rng::with_seed(seed),
@@ -127,6 +139,16 @@ impl Walk {
                 if let Ok(plan) = self.world.control.plan_close_room(&room(id)) {
                     self.world.apply(plan);
                 }
+            }
+            18 => {
+                let id = self.pick(&ROOMS);
+                let request = PublishRequest {
+                    door: Door::Fallback,
+                    vouched: Some(Vouched::default()),
+                    ..publish_as(id, "main")
+                };
+                let ticket = self.world.begin_publish(request);
+                self.asked.extend(ticket);
             }
             _ => {
                 let time = Duration::from_millis(self.random.u64(..8000));

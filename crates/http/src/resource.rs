@@ -78,7 +78,8 @@ pub(crate) fn accept_patch(door: Door) -> &'static str {
         | Door::Udp
         | Door::Hls
         | Door::Pull
-        | Door::Relay => SDP_FRAGMENT,
+        | Door::Relay
+        | Door::Fallback => SDP_FRAGMENT,
     }
 }
 

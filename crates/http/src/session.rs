@@ -36,7 +36,8 @@ fn methods(door: Door) -> &'static str {
         | Door::Udp
         | Door::Hls
         | Door::Pull
-        | Door::Relay => "GET, HEAD, OPTIONS, PATCH, DELETE",
+        | Door::Relay
+        | Door::Fallback => "GET, HEAD, OPTIONS, PATCH, DELETE",
     }
 }
 

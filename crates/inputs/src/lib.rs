@@ -1,6 +1,7 @@
 //! Inputs: each turns one outside protocol into publications.
 
 mod clock;
+pub mod fallback;
 pub mod ftl;
 mod mpegts;
 pub mod pull;

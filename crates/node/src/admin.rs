@@ -92,12 +92,13 @@ impl Handle {
         self.room(&id)
     }
 
-    /// Ends a room's sessions and forgets its configuration, keys, pushes and pulls.
+    /// Ends a room's sessions and forgets its configuration, keys, pushes, pulls and fallback.
     pub async fn close_room(&self, room: &RoomId) -> Result<(), Refusal> {
         let closed = room.clone();
         self.change(move |control, _| Ok((control.plan_close_room(&closed)?, ())))
             .await?;
-        self.forget_restreams_of(room).await
+        self.forget_restreams_of(room).await?;
+        self.forget_fallback_of(room).await
     }
 
     /// Ends all sessions of a participant.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::fallback::ConfiguredFallback;
 use crate::restream::RestreamPolicy;
 use inver_control::{Policy, Secret};
 use inver_proto::IceServer;
@@ -36,6 +37,8 @@ pub struct Config {
     pub farewell: Duration,
     /// What pushes and pulls may do.
     pub restream: RestreamPolicy,
+    /// What stands in for publishers that are gone, by the configuration file.
+    pub fallbacks: Vec<ConfiguredFallback>,
 }
 
 impl Default for Config {
@@ -51,6 +54,7 @@ impl Default for Config {
             reports: ReportPolicy::default(),
             farewell: Duration::from_secs(2),
             restream: RestreamPolicy::default(),
+            fallbacks: Vec::new(),
         }
     }
 }

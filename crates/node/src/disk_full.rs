@@ -91,6 +91,7 @@ fn open(disk: &Disk) -> Handle {
         service: Arc::new(inver_service::BuiltIn),
         reports: inver_service::ReportPolicy::default(),
         farewell: std::time::Duration::ZERO,
+        fallbacks: Vec::new(),
     };
     let (_, events) = mpsc::channel(1);
     Handle::start(settings, secrets, store, stored, Silent, events).expect("starts")

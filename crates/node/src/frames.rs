@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use inver_control::{Refusal, RefusalKind};
-use inver_media::Frame;
+use inver_media::{Codec, Frame};
 use inver_proto::{CloseCause, ParticipantId, RelayPath, RoomId, SessionId, SourceId};
 use inver_rtc::Layer;
 use tokio::sync::{broadcast, oneshot};
@@ -59,10 +59,25 @@ pub enum Read {
 /// What one source's frames pass through.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    live: broadcast::Sender<Read>,
+    live: broadcast::Sender<Sent>,
     group: Mutex<Group>,
     /// Readers that are a reason to have the source here.
     holding: AtomicUsize,
+}
+
+/// What all readers are sent.
+#[derive(Debug, Clone)]
+struct Sent {
+    read: Read,
+    /// It is not the publisher's: something stands in for it.
+    stands_in: bool,
+}
+
+/// An encoder that feeds a hub. What an earlier one still hands over is dropped.
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    session: SessionId,
+    stands_in: bool,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +87,10 @@ struct Group {
     bytes: usize,
     /// When the kept keyframe of each layer came.
     begun: [Option<Instant>; MOST_LAYERS as usize],
+    /// The encoder that feeds it; `None` where what comes over WebRTC does.
+    owner: Option<Owner>,
+    /// The codec of the sound that came last.
+    sound: Option<Codec>,
     /// Packets are put together for this hub now.
     pumping: bool,
     /// The publisher's numbers of its layers, the best first, where they are not the same.
@@ -91,38 +110,88 @@ impl Hub {
         self.group.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn video(&self, layer: u8, frame: &Frame) {
+    /// An encoder's session feeds it from now on.
+    pub(crate) fn take(&self, session: SessionId, stands_in: bool) {
+        let mut group = self.lock();
+        if group.owner.is_some() || !group.reads.is_empty() {
+            self.break_off(&mut group);
+        }
+        group.owner = Some(Owner { session, stands_in });
+    }
+
+    /// An encoder's session feeds it no more.
+    pub(crate) fn release(&self, session: SessionId) {
+        let mut group = self.lock();
+        if group.is_fed_by(Some(session)) {
+            group.owner = None;
+            self.break_off(&mut group);
+        }
+    }
+
+    /// The codec of the sound that came last.
+    pub(crate) fn sound(&self) -> Option<Codec> {
+        self.lock().sound
+    }
+
+    /// Takes a picture of an encoder's session, or of what comes over WebRTC.
+    pub(crate) fn video(&self, from: Option<SessionId>, layer: u8, frame: &Frame) {
         let read = Read::Video {
             layer,
             frame: Arc::new(frame.clone()),
         };
         let mut group = self.lock();
+        if !group.is_fed_by(from) {
+            return;
+        }
         if frame.keyframe {
             group.begin(layer);
         }
         group.keep(&read, frame);
         // Under the lock, or a reader that joins now would get the frame twice or never.
-        let _ = self.live.send(read);
+        self.send(&group, read);
     }
 
-    pub(crate) fn audio(&self, frame: &Frame) {
+    /// Takes a piece of sound of an encoder's session, or of what comes over WebRTC.
+    pub(crate) fn audio(&self, from: Option<SessionId>, frame: &Frame) {
         let read = Read::Audio(Arc::new(frame.clone()));
         let mut group = self.lock();
+        if !group.is_fed_by(from) {
+            return;
+        }
+        group.sound = Some(frame.codec());
         group.keep(&read, frame);
-        let _ = self.live.send(read);
+        self.send(&group, read);
     }
 
+    /// The publisher over WebRTC is gone and may come back.
     pub(crate) fn idle(&self) {
         let mut group = self.lock();
+        if group.is_fed_by(None) {
+            self.break_off(&mut group);
+        }
+    }
+
+    fn break_off(&self, group: &mut Group) {
         group.clear();
-        let _ = self.live.send(Read::Idle);
+        // Everybody has to know it.
+        let _ = self.live.send(Sent {
+            read: Read::Idle,
+            stands_in: false,
+        });
+    }
+
+    fn send(&self, group: &Group, read: Read) {
+        let stands_in = group.stands_in();
+        let _ = self.live.send(Sent { read, stands_in });
     }
 
     /// Pictures of the best layer are missing.
     pub(crate) fn lost(&self) {
         let mut group = self.lock();
-        group.drop_layer(0);
-        let _ = self.live.send(Read::Lost);
+        if group.is_fed_by(None) {
+            group.drop_layer(0);
+            self.send(&group, Read::Lost);
+        }
     }
 
     /// The publisher's layers have these numbers, the best first.
@@ -183,10 +252,12 @@ impl Hub {
         pictures
     }
 
-    /// The present groups and what follows them; `recent` leaves out what began long ago.
-    fn join(&self, recent: bool) -> (VecDeque<Read>, broadcast::Receiver<Read>) {
+    /// The present groups and what follows them; `recent` leaves out what began long ago, and
+    /// without `all` what only stands in for the publisher is left out.
+    fn join(&self, recent: bool, all: bool) -> (VecDeque<Read>, broadcast::Receiver<Sent>) {
         let group = self.lock();
-        let replayed = group.begun[0].is_some_and(|at| !recent || at.elapsed() < REPLAYED);
+        let replayed = group.begun[0].is_some_and(|at| !recent || at.elapsed() < REPLAYED)
+            && (all || !group.stands_in());
         let first = if replayed {
             group.reads.iter().cloned().collect()
         } else {
@@ -197,6 +268,14 @@ impl Hub {
 }
 
 impl Group {
+    fn is_fed_by(&self, session: Option<SessionId>) -> bool {
+        self.owner.map(|owner| owner.session) == session
+    }
+
+    fn stands_in(&self) -> bool {
+        self.owner.is_some_and(|owner| owner.stands_in)
+    }
+
     /// A keyframe of a layer comes.
     fn begin(&mut self, layer: u8) {
         self.drop_layer(layer);
@@ -312,6 +391,21 @@ impl Readers {
     }
 }
 
+/// How somebody reads.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    /// It is a reason to have the source here.
+    holds: bool,
+    /// It gets what only stands in for the publisher, too.
+    all: bool,
+}
+
+/// As a viewer does.
+const HOLDS_ALL: Reading = Reading {
+    holds: true,
+    all: true,
+};
+
 impl Handle {
     /// Lets a reader of frames in.
     ///
@@ -347,7 +441,8 @@ impl Handle {
             }
             accepted
         })?;
-        let mut reader = FrameReader::join(inner, source, ticket.room, ticket.participant, true);
+        let mut reader =
+            FrameReader::join(inner, source, ticket.room, ticket.participant, HOLDS_ALL);
         reader.session = Some(session);
         reader.ended = Some(ended);
         Ok(reader)
@@ -365,7 +460,7 @@ impl Handle {
         room: &RoomId,
         participant: Option<&ParticipantId>,
     ) -> Result<FrameReader, Refusal> {
-        self.read(room, participant, true)
+        self.read(room, participant, HOLDS_ALL)
     }
 
     /// As [`Self::tap`], for segments and pictures, which are no reason to have a room here: who
@@ -379,14 +474,35 @@ impl Handle {
         room: &RoomId,
         participant: Option<&ParticipantId>,
     ) -> Result<FrameReader, Refusal> {
-        self.read(room, participant, false)
+        let reading = Reading {
+            holds: false,
+            ..HOLDS_ALL
+        };
+        self.read(room, participant, reading)
+    }
+
+    /// As [`Self::tap`], without what only stands in for the publisher while that is gone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::tap`].
+    pub fn tap_publisher(
+        &self,
+        room: &RoomId,
+        participant: Option<&ParticipantId>,
+    ) -> Result<FrameReader, Refusal> {
+        let reading = Reading {
+            all: false,
+            ..HOLDS_ALL
+        };
+        self.read(room, participant, reading)
     }
 
     fn read(
         &self,
         room: &RoomId,
         participant: Option<&ParticipantId>,
-        holds: bool,
+        reading: Reading,
     ) -> Result<FrameReader, Refusal> {
         let inner = &self.0;
         let Some((participant, source)) =
@@ -397,7 +513,7 @@ impl Handle {
         };
         inner.check_order(source, room)?;
         let room = room.clone();
-        Ok(FrameReader::join(inner, source, room, participant, holds))
+        Ok(FrameReader::join(inner, source, room, participant, reading))
     }
 }
 
@@ -426,7 +542,9 @@ pub struct FrameReader {
     room: RoomId,
     participant: ParticipantId,
     first: VecDeque<Read>,
-    live: broadcast::Receiver<Read>,
+    live: broadcast::Receiver<Sent>,
+    /// Whether it gets what only stands in for the publisher, too.
+    all: bool,
     ended: Option<oneshot::Receiver<CloseCause>>,
     cause: Option<CloseCause>,
     /// Layers, a bit each, whose pictures are held back until a keyframe.
@@ -451,12 +569,13 @@ impl FrameReader {
         source: SourceId,
         room: RoomId,
         participant: ParticipantId,
-        holds: bool,
+        reading: Reading,
     ) -> Self {
         let hub = inner.hubs.of(source);
-        let (first, live) = hub.join(inner.feeds.get(source).is_none());
+        let (first, live) = hub.join(inner.feeds.get(source).is_none(), reading.all);
         packets::begin(inner, source, &hub);
-        hub.holding.fetch_add(usize::from(holds), Ordering::Relaxed);
+        hub.holding
+            .fetch_add(usize::from(reading.holds), Ordering::Relaxed);
         let reader = Self {
             inner: Arc::clone(inner),
             session: None,
@@ -466,10 +585,11 @@ impl FrameReader {
             participant,
             first,
             live,
+            all: reading.all,
             ended: None,
             cause: None,
             awaits_keyframe: u8::MAX,
-            holds,
+            holds: reading.holds,
         };
         if reader.first.is_empty() {
             reader.want_keyframe(0);
@@ -532,8 +652,9 @@ impl FrameReader {
                     self.cause = Some(cause.unwrap_or(CloseCause::Drained));
                     return None;
                 }
-                read = self.live.recv() => match read {
-                    Ok(read) => read,
+                sent = self.live.recv() => match sent {
+                    Ok(sent) if sent.stands_in && !self.all => continue,
+                    Ok(sent) => sent.read,
                     Err(broadcast::error::RecvError::Lagged(_)) => {
                         self.awaits_keyframe = u8::MAX;
                         self.want_keyframe(0);

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::api::SessionEvent;
 use crate::config::Config;
+use crate::fallback::{ConfiguredFallback, Fallbacks};
 use crate::feed::Feeds;
 use crate::figures;
 use crate::frames::{Hubs, Readers};
@@ -71,6 +72,7 @@ pub(crate) struct Settings {
     pub(crate) reports: ReportPolicy,
     pub(crate) farewell: Duration,
     pub(crate) restream: RestreamPolicy,
+    pub(crate) fallbacks: Vec<ConfiguredFallback>,
 }
 
 pub(crate) struct Inner {
@@ -94,6 +96,8 @@ pub(crate) struct Inner {
     pub(crate) readers: Readers,
     /// Pushes and pulls.
     pub(crate) restreams: Restreams,
+    /// What stands in for publishers. Taken after control's lock, never before.
+    pub(crate) fallbacks: Fallbacks,
     /// How many sources may be coded again at once.
     pub(crate) recoders: Arc<Semaphore>,
     /// Whether there may be any such stream.
@@ -145,6 +149,7 @@ impl Handle {
             reports,
             farewell,
             restream,
+            fallbacks,
         } = config;
         let opened = tokio::task::spawn_blocking(move || {
             secrets::make_folder(&data_dir)?;
@@ -152,9 +157,10 @@ impl Handle {
             let store = Store::open(&data_dir.join("inver.redb"))?;
             let stored = store.load()?;
             let restreams = store.restreams()?;
-            Ok::<_, OpenError>((secrets, store, stored, restreams))
+            let stand_ins = store.fallbacks()?;
+            Ok::<_, OpenError>((secrets, store, stored, restreams, stand_ins))
         });
-        let (secrets, store, stored, restreams) =
+        let (secrets, store, stored, restreams, stand_ins) =
             opened.await.expect("opening the store does not panic")?;
         let settings = Settings {
             policy,
@@ -165,9 +171,11 @@ impl Handle {
             reports,
             farewell,
             restream,
+            fallbacks,
         };
         let handle = Self::start(settings, secrets, store, stored, media, events)?;
         handle.load_restreams(restreams);
+        handle.load_fallbacks(stand_ins);
         Ok(handle)
     }
 
@@ -189,6 +197,7 @@ impl Handle {
             reports,
             farewell,
             restream,
+            fallbacks,
         } = settings;
         let started_wall = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
@@ -216,6 +225,7 @@ impl Handle {
             hubs: Hubs::default(),
             readers: Readers::default(),
             restreams: Restreams::new(restream),
+            fallbacks: Fallbacks::new(fallbacks),
             recoders: Arc::new(Semaphore::new(recoders)),
             recodes: recoders > 0,
             pictures: OnceLock::new(),
@@ -412,6 +422,9 @@ impl Inner {
             Output::Command(Command::ForgetSource { source }) => {
                 self.hubs.forget(source);
                 self.media.forget_source(source);
+            }
+            Output::Command(Command::Fallback { room, wanted }) => {
+                self.fallbacks.switch(&room, wanted, self.now().wall);
             }
             Output::Command(Command::Note(change)) => {
                 if self.notes.try_send(change).is_err() {

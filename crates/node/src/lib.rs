@@ -9,6 +9,7 @@ mod ask;
 mod config;
 #[cfg(test)]
 mod disk_full;
+mod fallback;
 mod feed;
 mod figures;
 mod frames;
@@ -34,12 +35,13 @@ pub use api::{
     Target,
 };
 pub use config::Config;
+pub use fallback::{ConfiguredFallback, FallbackSource, WantedFallback};
 pub use feed::Feed;
 pub use frames::{FrameReader, Read};
 pub use handle::{Handle, OpenError};
 pub use inver_control::{
-    Action, Credentials, Grant, Origin, Policy, Refusal, RefusalKind, Scope, Secret, SessionCounts,
-    SessionToken,
+    Action, Credentials, FallbackRule, Grant, Origin, Policy, Refusal, RefusalKind, Scope, Secret,
+    SessionCounts, SessionToken,
 };
 pub use inver_service::{ReportPolicy, Service};
 pub use media::{Answering, Media};

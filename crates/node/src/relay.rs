@@ -46,10 +46,12 @@ impl Handle {
         self.0.node
     }
 
-    /// Whether somebody publishes in a room or is about to come back.
+    /// Whether somebody publishes in a room or is about to come back; what only stands in for a
+    /// publisher is none.
     pub fn has_publisher(&self, room: &RoomId) -> bool {
-        self.0
-            .look(|control| control.published(room, None).is_some())
+        self.0.look(|control| {
+            control.published(room, None).is_some() && !control.shows_fallback(room)
+        })
     }
 
     /// Whether media of a room flows.

@@ -1,4 +1,4 @@
-//! What survives a restart: configured rooms, stream keys, pushes and pulls, in one file.
+//! What survives a restart: configured rooms, stream keys, pushes, pulls and fallbacks, in one file.
 //!
 //! Every commit is on disk when it returns, so that a process that is killed at any moment finds
 //! what it had promised. Keys are stored hashed and sealed; the file alone opens no door.
@@ -12,6 +12,7 @@ use redb::{Database, DatabaseError, Durability, ReadableDatabase, ReadableTable,
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::fallback::FallbackRecord;
 use crate::restream::RestreamRecord;
 
 const ROOMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rooms");
@@ -19,6 +20,8 @@ const ROOMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rooms");
 const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys");
 /// By id; addresses are sealed.
 const RESTREAMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("restreams");
+/// By room; addresses are sealed.
+const FALLBACKS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("fallbacks");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 const NEXT_NUMBER: &str = "next_number";
@@ -99,6 +102,7 @@ impl Store {
                 transaction.open_table(ROOMS)?;
                 transaction.open_table(KEYS)?;
                 transaction.open_table(RESTREAMS)?;
+                transaction.open_table(FALLBACKS)?;
                 let mut meta = transaction.open_table(META)?;
                 let found = meta.get(SCHEMA)?.map(|value| value.value());
                 match found {
@@ -172,6 +176,39 @@ impl Store {
                     table.remove(id.as_str())?;
                 }
             }
+            transaction.commit()?;
+            Ok(())
+        })
+    }
+
+    /// Reads what stands in for publishers.
+    pub(crate) fn fallbacks(&self) -> Result<Vec<FallbackRecord>, StoreError> {
+        let rows = self.with(|database| {
+            let transaction = database.begin_read()?;
+            all(&transaction.open_table(FALLBACKS)?)
+        })?;
+        self.parse(rows)
+    }
+
+    /// Writes what stands in for a room's publisher; it is on disk when this returns.
+    pub(crate) fn put_fallback(&self, record: &FallbackRecord) -> Result<(), StoreError> {
+        self.with(|database| {
+            let mut transaction = database.begin_write()?;
+            transaction.set_durability(Durability::Immediate)?;
+            transaction
+                .open_table(FALLBACKS)?
+                .insert(record.room.as_str(), &*json(record))?;
+            transaction.commit()?;
+            Ok(())
+        })
+    }
+
+    /// Removes what stands in for a room's publisher.
+    pub(crate) fn remove_fallback(&self, room: &RoomId) -> Result<(), StoreError> {
+        self.with(|database| {
+            let mut transaction = database.begin_write()?;
+            transaction.set_durability(Durability::Immediate)?;
+            transaction.open_table(FALLBACKS)?.remove(room.as_str())?;
             transaction.commit()?;
             Ok(())
         })

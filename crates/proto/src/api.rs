@@ -43,6 +43,8 @@ pub enum Door {
     Pull,
     /// Pulled from another server over WHEP.
     Relay,
+    /// What stands in for a publisher that is gone.
+    Fallback,
 }
 
 impl Door {
@@ -59,6 +61,7 @@ impl Door {
             Self::Hls => "hls",
             Self::Pull => "pull",
             Self::Relay => "relay",
+            Self::Fallback => "fallback",
         }
     }
 }
@@ -175,6 +178,9 @@ pub struct Room {
     /// When it went live; a publisher's reconnect within the grace period does not reset it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub live_since: Option<Timestamp>,
+    /// Since when it shows what stands in for its publisher; absent while it does not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fallback_since: Option<Timestamp>,
     /// Who is in it.
     pub participants: Vec<Participant>,
     /// What is wrong with its publications.

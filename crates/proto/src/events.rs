@@ -46,6 +46,12 @@ pub enum RoomEvent {
     /// Media stopped.
     #[serde(rename = "room.offline")]
     RoomOffline,
+    /// The room shows what stands in for its publisher.
+    #[serde(rename = "fallback.began")]
+    FallbackBegan,
+    /// What stood in for the publisher is shown no more.
+    #[serde(rename = "fallback.ended")]
+    FallbackEnded,
     /// A participant has its first session.
     #[serde(rename = "participant.joined")]
     ParticipantJoined {
@@ -120,6 +126,8 @@ impl RoomEvent {
             Self::RoomClosed => "room.closed",
             Self::RoomLive { .. } => "room.live",
             Self::RoomOffline => "room.offline",
+            Self::FallbackBegan => "fallback.began",
+            Self::FallbackEnded => "fallback.ended",
             Self::ParticipantJoined { .. } => "participant.joined",
             Self::ParticipantLeft { .. } => "participant.left",
             Self::SessionStarted { .. } => "session.started",

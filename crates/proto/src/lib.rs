@@ -5,7 +5,9 @@
 
 mod api;
 mod events;
+mod fallback;
 mod ids;
+mod pattern;
 mod relay;
 mod requests;
 mod restream;
@@ -16,10 +18,12 @@ pub use api::{
     Room, RoomKind, Session, SessionState, SessionStats, Transport, Warning, WarningKind,
 };
 pub use events::{ApiEvent, RoomEvent};
+pub use fallback::{Fallback, SetFallback};
 pub use ids::{
     KeyId, MAX_NAME, NameError, ParticipantId, RESERVED_ROOMS, RestreamId, RoomId, SessionId,
     SourceId,
 };
+pub use pattern::{RoomPattern, RoomPatternError};
 pub use relay::{MAX_HOPS, NodeId, RELAY_PATH_HEADER, RelayPath, RelayPathError};
 pub use requests::{
     CreateKey, CreateRoom, CreateToken, CreatedKey, CreatedToken, EncoderPorts, IceServer, Key,

@@ -80,6 +80,7 @@ pub fn node_config(config: &Config) -> anyhow::Result<inver_node::Config> {
         reports: config.reports(),
         farewell: config.server.drain_timeout.0 / FAREWELL_SHARE,
         restream: config.restream(),
+        fallbacks: config.fallbacks(),
     })
 }
 

@@ -189,6 +189,8 @@ impl Bound {
         let tls = inver_sockets::rtmp::tls_client();
         let pushes = inver_outputs::push::run(handle.clone(), tls.clone(), stop.clone());
         serving.spawn(pushes);
+        let fallbacks = inver_inputs::fallback::run(handle.clone(), tls.clone(), stop.clone());
+        serving.spawn(fallbacks);
         serving.spawn(inver_inputs::pull::run(handle.clone(), tls, stop.clone()));
         for input in config.udp.inputs.clone() {
             serving.spawn(receive(input, handle.clone(), stop.clone()));

@@ -5,6 +5,7 @@
 
 mod document;
 mod events;
+mod fallback;
 mod keys;
 mod restreams;
 mod rooms;
@@ -80,6 +81,7 @@ fn described(
         .routes(routes!(restreams::push, restreams::delete_push))
         .routes(routes!(restreams::pulls, restreams::create_pull))
         .routes(routes!(restreams::pull, restreams::delete_pull))
+        .routes(routes!(fallback::show, fallback::set, fallback::delete))
         .routes(routes!(tokens::create))
         .routes(routes!(events::listen))
         .split_for_parts();
@@ -106,7 +108,7 @@ impl FromRef<ApiState> for Context {
 /// Answers preflight requests of every path: browsers ask without credentials.
 async fn preflight(request: axum::extract::Request, next: middleware::Next) -> Response {
     if *request.method() == Method::OPTIONS {
-        options_of_extension("GET, HEAD, POST, DELETE, OPTIONS")
+        options_of_extension("GET, HEAD, POST, PUT, DELETE, OPTIONS")
     } else {
         next.run(request).await
     }

@@ -23,7 +23,7 @@ export const BASE = new URL("../../", import.meta.url).href;
  * @typedef {{ id: string, publishing: boolean, sessions?: Session[], publications?: Publication[] }} Participant
  * @typedef {{ kind: string, message: string }} Warning
  * @typedef {{ id: string, kind: string, number?: number, keyed?: boolean, configured?: boolean, live: boolean, viewers: number,
- *   created_at?: string, live_since?: string, participants?: Participant[], publications?: Publication[], warnings?: Warning[] }} Room
+ *   created_at?: string, live_since?: string, fallback_since?: string, participants?: Participant[], publications?: Publication[], warnings?: Warning[] }} Room
  * @typedef {{ id: string, label?: string, created_at: string, last_used_at?: string }} Key
  * @typedef {{ id: string, label?: string, key: string, stream_key: string }} CreatedKey
  */

@@ -8,7 +8,7 @@
 import { bitrateText, codecText, secondsSince, shareText, spanText } from "./format.js";
 
 /** @type {Record<string, string>} */
-const DOORS = { whip: "WHIP", whep: "WHEP", rtmp: "RTMP", rtsp: "RTSP", srt: "SRT", ftl: "FTL", udp: "UDP", hls: "HLS", pull: "Pull" };
+const DOORS = { whip: "WHIP", whep: "WHEP", rtmp: "RTMP", rtsp: "RTSP", srt: "SRT", ftl: "FTL", udp: "UDP", hls: "HLS", pull: "Pull", relay: "Relay", fallback: "Fallback" };
 
 /** Longest name of an encoder that is shown, in characters: it is the encoder's own word. */
 const NAME_LENGTH = 60;

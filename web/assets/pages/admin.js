@@ -9,6 +9,7 @@
 import { isRoomId, roomIdProblem } from "../../sdk/v1/room.js";
 import { ApiError, BASE, api, followEvents, publicationsOf, roomPath, tabStore, takeFromFragment } from "../lib/api.js";
 import { find, h, setFigures, setPageState, setText, snippet, toast } from "../lib/dom.js";
+import { fallback } from "../lib/fallback.js";
 import { doorText, feedsOf } from "../lib/feed.js";
 import { bitrateText, msText, publicationText, secondsSince, sentenceText, shareText, spanText } from "../lib/format.js";
 import { restreams } from "../lib/restreams.js";
@@ -197,8 +198,8 @@ function row(id) {
     root,
     update: (/** @type {import("../lib/api.js").Room} */ room) => {
       last = room;
-      badge.className = room.live ? "badge live" : "badge";
-      setText(badge, room.live ? "Live" : "Idle");
+      badge.className = room.fallback_since ? "badge warn" : room.live ? "badge live" : "badge";
+      setText(badge, room.fallback_since ? "Fallback" : room.live ? "Live" : "Idle");
       const sessions = sessionsOf(room);
       const loss = sessions.reduce((most, one) => Math.max(most, one.stats.loss), 0);
       const values = [
@@ -250,6 +251,7 @@ function contents(id, host, shown) {
     });
   });
   const elsewhere = restreams(id, { token: () => token, attempt, ask, shown });
+  const standIn = fallback(id, { token: () => token, attempt, shown });
   const path = encodeURIComponent(id);
   host.append(
     h(
@@ -269,6 +271,7 @@ function contents(id, host, shown) {
     h("section", {}, h("h3", {}, "Sessions"), none, table),
     h("section", {}, h("h3", {}, "Stream keys"), keys, form),
     elsewhere.root,
+    standIn.root,
   );
 
   const loadKeys = async () => {
@@ -284,6 +287,7 @@ function contents(id, host, shown) {
     load: () => {
       void loadKeys();
       elsewhere.load();
+      standIn.load();
     },
     update: (/** @type {import("../lib/api.js").Room} */ room) => {
       const now = Date.now();
@@ -295,6 +299,7 @@ function contents(id, host, shown) {
           room.number === undefined ? "" : `number ${room.number}`,
           room.configured ? "kept over restarts" : "goes away when empty",
           room.keyed ? "needs a stream key" : "open to publishers",
+          room.fallback_since ? `without its publisher for ${spanText(secondsSince(room.fallback_since, now) ?? 0)}` : "",
           room.live_since ? `live for ${spanText(secondsSince(room.live_since, now) ?? 0)}` : "",
           ...media,
         ]

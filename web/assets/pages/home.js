@@ -136,7 +136,7 @@ function follow() {
     soon();
   });
   source.addEventListener("error", () => poll(true));
-  for (const name of ["room.created", "room.closed", "room.live", "room.offline", "publication.changed", "reset"]) {
+  for (const name of ["room.created", "room.closed", "room.live", "room.offline", "fallback.began", "fallback.ended", "publication.changed", "reset"]) {
     source.addEventListener(name, soon);
   }
   source.addEventListener("viewers.changed", (event) => {
@@ -180,6 +180,7 @@ function show() {
 
 /** @param {import("../lib/api.js").Room} room */
 function card(room) {
+  const badge = h("span", { class: "badge live" }, "Live");
   const viewers = h("span");
   const facts = h("span");
   const since = h("span", { class: "since num" });
@@ -192,7 +193,7 @@ function card(room) {
     h(
       "a",
       { class: "card", href: new URL(`watch/${encodeURIComponent(room.id)}`, BASE).href },
-      h("div", { class: "cover" }, cover(room.id), picture, h("span", { class: "badge live" }, "Live"), since),
+      h("div", { class: "cover" }, cover(room.id), picture, badge, since),
       h(
         "div",
         { class: "text" },
@@ -222,6 +223,8 @@ function card(room) {
       }
     },
     update: (/** @type {import("../lib/api.js").Room} */ now) => {
+      badge.className = now.fallback_since ? "badge" : "badge live";
+      setText(badge, now.fallback_since ? "Away" : "Live");
       setText(viewers, viewersText(now.viewers));
       setText(facts, publicationsOf(now).filter((one) => one.kind === "video").map(publicationText)[0] ?? (publicationsOf(now).length ? "sound only" : ""));
     },

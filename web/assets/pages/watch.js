@@ -107,7 +107,8 @@ function showRoom(player) {
   setText(find("#viewers"), playing && count !== undefined ? viewersText(count) : "");
   const seconds = playing ? secondsSince(known?.live_since, Date.now()) : undefined;
   setText(find("#since"), seconds === undefined ? "" : `live for ${clockText(seconds)}`);
-  setText(find("#facts"), playing && known ? publicationsOf(known).map(publicationText).filter(Boolean).join(", ") : "");
+  const away = playing && known?.fallback_since !== undefined;
+  setText(find("#facts"), away ? "the publisher is away" : playing && known ? publicationsOf(known).map(publicationText).filter(Boolean).join(", ") : "");
 }
 
 function wireActions() {

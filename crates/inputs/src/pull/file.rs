@@ -76,7 +76,7 @@ impl Pull {
 }
 
 /// The file of that path, if it lies in the folder, wherever links lead.
-async fn within(folder: &Path, path: &str) -> Result<PathBuf, String> {
+pub(crate) async fn within(folder: &Path, path: &str) -> Result<PathBuf, String> {
     let folder = tokio::fs::canonicalize(folder)
         .await
         .map_err(|error| format!("the folder of restream.files_dir cannot be opened: {error}"))?;

@@ -19,6 +19,8 @@ use inver_sockets::{Backoff, Stop, stopped};
 use tokio::time::Instant;
 use tokio_rustls::rustls::ClientConfig;
 
+pub(crate) use file::within;
+
 /// Runs every pull that there is or comes to be, until the stop. `tls` is what sources of
 /// `rtmps://` are trusted by.
 pub async fn run(handle: Handle, tls: Arc<ClientConfig>, stop: Stop) {
@@ -28,10 +30,28 @@ pub async fn run(handle: Handle, tls: Arc<ClientConfig>, stop: Stop) {
             handle: pulls.clone(),
             restream,
             tls: tls.clone(),
+            stands_in: None,
         };
         pull.run(stop)
     })
     .await;
+}
+
+/// Plays a source into a room whose publisher is gone, until that returns; gives why it ended.
+pub(crate) async fn stand_in(
+    handle: &Handle,
+    restream: Restream,
+    tls: &Arc<ClientConfig>,
+    number: u64,
+    since: &mut Option<Instant>,
+) -> String {
+    let pull = Pull {
+        handle: handle.clone(),
+        restream: Arc::new(restream),
+        tls: Arc::clone(tls),
+        stands_in: Some(number),
+    };
+    pull.play(since).await
 }
 
 /// Why pulling ended.
@@ -49,6 +69,8 @@ struct Pull {
     handle: Handle,
     restream: Arc<Restream>,
     tls: Arc<ClientConfig>,
+    /// The number of the fallback that it is, where it only stands in for a publisher.
+    stands_in: Option<u64>,
 }
 
 impl Pull {
@@ -65,7 +87,7 @@ impl Pull {
             self.tell(RestreamNews::Connecting);
             let mut since = None;
             let end = tokio::select! {
-                end = self.once(&mut since) => end,
+                reason = self.play(&mut since) => End::Failed(reason),
                 () = self.unwanted() => End::Unwanted,
                 () = stopped(&mut stop) => End::Stopped,
             };
@@ -89,14 +111,13 @@ impl Pull {
         }
     }
 
-    /// Pulls until something ends it. Boxed, for it is large and mostly waited beside.
-    async fn once(&self, since: &mut Option<Instant>) -> End {
-        let reason = match &self.restream.address {
+    /// Pulls until something ends it; gives why. Boxed, for it is large and mostly waited beside.
+    async fn play(&self, since: &mut Option<Instant>) -> String {
+        match &self.restream.address {
             Address::Rtmp(target) => Box::pin(self.rtmp(target, since)).await,
             Address::Srt(target) => Box::pin(self.srt(target, since)).await,
             Address::File(path) => Box::pin(self.file(path, since)).await,
-        };
-        End::Failed(reason)
+        }
     }
 
     async fn unwanted(&self) {
@@ -108,7 +129,10 @@ impl Pull {
     }
 
     fn tell(&self, news: RestreamNews) {
-        self.handle.tell_restream(&self.restream.id, news);
+        match self.stands_in {
+            Some(number) => self.handle.tell_fallback(number, news),
+            None => self.handle.tell_restream(&self.restream.id, news),
+        }
     }
 
     /// Takes the place in the room, once the source has something to publish.
@@ -121,7 +145,10 @@ impl Pull {
             client: inver_node::Client::default(),
             door: Door::Pull,
         };
-        let published = self.handle.publish_feed(request).await;
+        let published = match self.stands_in {
+            Some(_) => self.handle.publish_fallback(&self.restream.room).await,
+            None => self.handle.publish_feed(request).await,
+        };
         let mut feed = published.map_err(|refusal| refusal.detail)?;
         let shown = self.restream.address.shown();
         let (room, id) = (&self.restream.room, &self.restream.id);

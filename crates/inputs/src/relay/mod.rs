@@ -10,4 +10,5 @@ mod retry;
 mod server;
 
 pub use client::UrlError;
-pub use server::{Config, Pattern, PatternError, Relays, Room};
+pub use inver_proto::{RoomPattern as Pattern, RoomPatternError as PatternError};
+pub use server::{Config, Relays, Room};

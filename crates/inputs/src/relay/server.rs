@@ -1,13 +1,11 @@
 //! Which rooms are fetched, and one task for each that is.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use inver_node::{Fetching, Handle, Pulled, Refusal, RefusalKind, Secret};
-use inver_proto::{Relay, RelayPath, RelayState, RoomId};
+use inver_proto::{Relay, RelayPath, RelayState, RoomId, RoomPattern as Pattern};
 use inver_sockets::{Stop, stopped};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -36,57 +34,6 @@ const LOOK_FOR_MEDIA: Duration = Duration::from_millis(40);
 
 /// Rooms that are fetched at once: each costs a task, a session and a socket.
 const MOST_ROOMS: usize = 1_000;
-
-/// Which rooms a relay is about: one by its name, all that begin alike (`tv-*`), or all (`*`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Pattern {
-    /// One room.
-    Room(RoomId),
-    /// All rooms that begin with this.
-    Prefix(String),
-}
-
-/// The text is no pattern.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` names no room; write a room's name, or the beginning of names with a star: tv-*")]
-pub struct PatternError(String);
-
-impl FromStr for Pattern {
-    type Err = PatternError;
-
-    fn from_str(text: &str) -> Result<Self, PatternError> {
-        let wrong = || PatternError(text.to_owned());
-        let Some(prefix) = text.strip_suffix('*') else {
-            return text.parse().map(Self::Room).map_err(|_| wrong());
-        };
-        let fits = prefix
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if fits {
-            Ok(Self::Prefix(prefix.to_owned()))
-        } else {
-            Err(wrong())
-        }
-    }
-}
-
-impl fmt::Display for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Room(room) => write!(f, "{room}"),
-            Self::Prefix(prefix) => write!(f, "{prefix}*"),
-        }
-    }
-}
-
-impl Pattern {
-    fn covers(&self, room: &RoomId) -> bool {
-        match self {
-            Self::Room(own) => own == room,
-            Self::Prefix(prefix) => room.as_str().starts_with(prefix),
-        }
-    }
-}
 
 /// Rooms that come from another server.
 #[derive(Debug, Clone)]
@@ -404,26 +351,6 @@ impl Task {
             if now - heard >= SILENT {
                 return End::Lost;
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_name_rooms_and_beginnings() {
-        let room = |name: &str| name.parse::<RoomId>().expect("a name");
-        let pattern = |text: &str| text.parse::<Pattern>();
-        let tv = pattern("tv-*").expect("a pattern");
-        assert!(tv.covers(&room("tv-1")) && !tv.covers(&room("radio")));
-        assert!(pattern("*").expect("a pattern").covers(&room("radio")));
-        let one = pattern("radio").expect("a pattern");
-        assert!(one.covers(&room("radio")) && !one.covers(&room("radio2")));
-        assert_eq!(tv.to_string(), "tv-*");
-        for wrong in ["", "a*b", "a/*", "*x*", "ä*"] {
-            assert!(pattern(wrong).is_err(), "{wrong:?}");
         }
     }
 }

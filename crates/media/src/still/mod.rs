@@ -8,6 +8,7 @@
 
 mod colour;
 mod h264;
+mod open;
 mod plane;
 mod vp8;
 
@@ -15,7 +16,8 @@ use jpeg_encoder::{ColorType, Encoder};
 
 use crate::{Codec, Frame};
 use colour::Conversion;
-use plane::Plane;
+pub(crate) use open::{OpenError, Opened, open};
+pub(crate) use plane::Plane;
 
 /// The longer and the shorter side of the largest picture that is decoded: what no live source
 /// exceeds. More would let one request take more memory and time.

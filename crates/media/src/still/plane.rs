@@ -1,18 +1,18 @@
 //! One plane of samples, and how it is shrunk.
 
 /// Rows of samples, each `stride` bytes behind the one before.
-pub(super) struct Plane<'a> {
-    pub(super) samples: &'a [u8],
-    pub(super) stride: usize,
-    pub(super) width: usize,
-    pub(super) height: usize,
+pub(crate) struct Plane<'a> {
+    pub(crate) samples: &'a [u8],
+    pub(crate) stride: usize,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
 }
 
 impl Plane<'_> {
     /// The plane with another size, row by row without gaps: each sample is the mean of those that
     /// it stands for, or a copy of the nearest where it stands for less than one. `None` where the
     /// plane has fewer samples than it says.
-    pub(super) fn shrunk(&self, width: usize, height: usize) -> Option<Vec<u8>> {
+    pub(crate) fn shrunk(&self, width: usize, height: usize) -> Option<Vec<u8>> {
         if self.width == 0 || self.height == 0 || self.stride < self.width {
             return None;
         }

@@ -88,6 +88,39 @@ impl Decoder {
     }
 }
 
+/// A picture's samples, 4:2:0 with 8 bits each, row by row without gaps.
+#[derive(Debug)]
+pub(super) struct Samples {
+    /// Width and height in pixels, both even.
+    pub(super) size: (usize, usize),
+    pub(super) luma: Vec<u8>,
+    pub(super) blue: Vec<u8>,
+    pub(super) red: Vec<u8>,
+}
+
+impl YUVSource for Samples {
+    fn dimensions(&self) -> (usize, usize) {
+        self.size
+    }
+
+    fn strides(&self) -> (usize, usize, usize) {
+        let half = self.size.0 / 2;
+        (self.size.0, half, half)
+    }
+
+    fn y(&self) -> &[u8] {
+        &self.luma
+    }
+
+    fn u(&self) -> &[u8] {
+        &self.blue
+    }
+
+    fn v(&self) -> &[u8] {
+        &self.red
+    }
+}
+
 /// What an encoder is made for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Target {
@@ -149,6 +182,25 @@ impl Encoder {
         at: MediaTime,
         keyframe: bool,
     ) -> Result<Vec<u8>, Fault> {
+        self.encode_any(&picture.0, at, keyframe)
+    }
+
+    /// The same for samples of ours.
+    pub(super) fn encode_samples(
+        &mut self,
+        samples: &Samples,
+        at: MediaTime,
+        keyframe: bool,
+    ) -> Result<Vec<u8>, Fault> {
+        self.encode_any(samples, at, keyframe)
+    }
+
+    fn encode_any(
+        &mut self,
+        picture: &impl YUVSource,
+        at: MediaTime,
+        keyframe: bool,
+    ) -> Result<Vec<u8>, Fault> {
         if keyframe && self.begun {
             self.library.force_intra_frame();
         }
@@ -156,7 +208,7 @@ impl Encoder {
         let millis = u64::try_from(at.0 / 1_000_000).unwrap_or(0);
         let unit = self
             .library
-            .encode_at(&picture.0, Timestamp::from_millis(millis))?;
+            .encode_at(picture, Timestamp::from_millis(millis))?;
         Ok(unit.to_vec())
     }
 }

@@ -16,12 +16,14 @@ mod one;
 mod opening;
 mod reencoder;
 mod settings;
+mod slate;
 mod source;
 
 pub use error::{Error, Fault};
 pub(crate) use one::{OneError, decode_one};
 pub use reencoder::Reencoder;
 pub use settings::{Bitrate, Settings, Statistics};
+pub use slate::{Slate, SlateError};
 
 #[cfg(test)]
 mod tests;

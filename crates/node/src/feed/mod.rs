@@ -14,11 +14,13 @@ mod recoding;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use inver_control::{Control, MediaEvent, Refusal, Secret};
+use inver_control::{Control, MediaEvent, PublishRequest, Refusal, Secret};
 use inver_media::audio::{OPUS_BITRATE, ToOpus};
 use inver_media::codec::records;
 use inver_media::{Codec, Frame, Kind, MediaTime};
-use inver_proto::{CloseCause, ParticipantId, RoomId, SessionId, SourceId, Warning, WarningKind};
+use inver_proto::{
+    CloseCause, Door, ParticipantId, RoomId, SessionId, SourceId, Warning, WarningKind,
+};
 use inver_shard::{CloseReason, FeedLink};
 
 use crate::api::{Encoder, PublishFeed};
@@ -83,7 +85,13 @@ impl Handle {
             offer: None,
             door: request.door,
         });
-        let wish = wish.await?;
+        self.begin_feed(wish.await?).await
+    }
+
+    /// Lets an encoder in whose wish control decides.
+    pub(crate) async fn begin_feed(&self, wish: PublishRequest) -> Result<Feed, Refusal> {
+        let inner = &self.0;
+        let stands_in = wish.door == Door::Fallback;
         let ticket = inner.mutate(|control, now| control.begin_publish(wish, now))?;
         let (session, source) = (ticket.session, ticket.source);
         let reserved = Reserved::new(inner, session);
@@ -103,6 +111,7 @@ impl Handle {
                 return Err(refusal);
             }
         };
+        hub.take(session, stands_in);
         let now = Instant::now();
         Ok(Feed {
             inner: Arc::clone(inner),
@@ -201,7 +210,7 @@ impl Feed {
         }
         self.clock.observe(frame.dts, now);
         self.figures.video(layer, frame, now);
-        self.hub.video(layer, frame);
+        self.hub.video(Some(self.session), layer, frame);
         let index = usize::from(layer);
         if self.video.len() <= index {
             self.video.resize_with(index + 1, Video::default);
@@ -304,7 +313,7 @@ impl Feed {
         let now = Instant::now();
         self.clock.observe(frame.dts, now);
         self.figures.audio(frame, now);
-        self.hub.audio(frame);
+        self.hub.audio(Some(self.session), frame);
         if frame.codec() == Codec::Aac {
             self.bridge(frame, now);
         } else {
@@ -441,7 +450,7 @@ impl Feed {
 impl Drop for Feed {
     fn drop(&mut self) {
         self.inner.feeds.remove(self.source, self.session);
-        self.hub.idle();
+        self.hub.release(self.session);
         self.inner.media.close(self.session, CloseReason::Remote);
     }
 }

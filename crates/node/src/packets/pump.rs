@@ -56,8 +56,8 @@ async fn pump(inner: Arc<Inner>, source: SourceId, hub: Weak<Hub>) {
         };
         for made in made.drain(..) {
             match made {
-                Made::Video(layer, frame) => hub.video(layer, &frame),
-                Made::Audio(frame) => hub.audio(&frame),
+                Made::Video(layer, frame) => hub.video(None, layer, &frame),
+                Made::Audio(frame) => hub.audio(None, &frame),
                 Made::Lost => hub.lost(),
                 Made::Idle => hub.idle(),
                 Made::Layers(numbers) => hub.set_layers(numbers),

@@ -141,8 +141,8 @@ fn bracketed(host: &str) -> String {
     }
 }
 
-/// A path of plain names below the folder.
-fn file(rest: &str) -> Result<String, String> {
+/// A path of plain names below the folder, whatever kind of file it names.
+pub(crate) fn file_below(rest: &str) -> Result<String, String> {
     let path = rest.strip_prefix("//").unwrap_or(rest);
     let plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains('\\');
     if !path.split('/').all(plain) {
@@ -152,6 +152,12 @@ fn file(rest: &str) -> Result<String, String> {
                 .to_owned(),
         );
     }
+    Ok(path.to_owned())
+}
+
+/// The path of a film below the folder.
+fn file(rest: &str) -> Result<String, String> {
+    let path = file_below(rest)?;
     let kind = path.rsplit_once('.').map(|(_, kind)| kind);
     if !kind.is_some_and(|kind| FILES.iter().any(|known| known.eq_ignore_ascii_case(kind))) {
         return Err(
@@ -160,7 +166,7 @@ fn file(rest: &str) -> Result<String, String> {
                 .to_owned(),
         );
     }
-    Ok(path.to_owned())
+    Ok(path)
 }
 
 #[cfg(test)]

@@ -127,7 +127,7 @@ impl Handle {
             ));
         }
         let guard = Guard::new(policy.allow_private);
-        check(guard, &address).await?;
+        check_outside(guard, &address).await?;
         // One after the other, so that limits hold and a restart finds what was answered.
         let _order = inner.writing.lock().await;
         self.check_places(room, wish.way)?;
@@ -343,7 +343,7 @@ fn parse(way: Way, url: &Secret) -> Result<Address, String> {
 }
 
 /// Refuses what leads inside. A name that has no address now may have one later.
-async fn check(guard: Guard, address: &Address) -> Result<(), Refusal> {
+pub(crate) async fn check_outside(guard: Guard, address: &Address) -> Result<(), Refusal> {
     let Some((host, port)) = address.host() else {
         return Ok(());
     };

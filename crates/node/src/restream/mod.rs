@@ -23,6 +23,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use address::Address;
+pub(crate) use address::file_below;
+pub(crate) use handle::check_outside;
 pub use tend::tend;
 
 /// Which way media goes.
@@ -175,6 +177,11 @@ impl Restreams {
         }
     }
 
+    /// Whether those made by API may lead to addresses inside the network.
+    pub(crate) fn allows_private(&self) -> bool {
+        self.policy.allow_private
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<RestreamId, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -213,23 +220,27 @@ impl Restreams {
         let Some(entry) = entries.get_mut(id) else {
             return;
         };
-        let status = &mut entry.status;
-        let (state, reason, retry_at) = match news {
-            RestreamNews::Waiting => (RestreamState::Waiting, None, None),
-            // Why the last try failed stays until one succeeds.
-            RestreamNews::Connecting => (RestreamState::Connecting, status.reason.take(), None),
-            RestreamNews::Live => (RestreamState::Live, None, None),
-            RestreamNews::Failed { reason, after } => {
-                (RestreamState::Retrying, Some(reason), Some(now.plus(after)))
-            }
-        };
-        if status.state != state {
-            status.since = now;
-        }
-        status.state = state;
-        status.reason = reason;
-        status.retry_at = retry_at;
+        note(&mut entry.status, news, now);
     }
+}
+
+/// Puts how one fares into the words of the API.
+pub(crate) fn note(status: &mut RestreamStatus, news: RestreamNews, now: Timestamp) {
+    let (state, reason, retry_at) = match news {
+        RestreamNews::Waiting => (RestreamState::Waiting, None, None),
+        // Why the last try failed stays until one succeeds.
+        RestreamNews::Connecting => (RestreamState::Connecting, status.reason.take(), None),
+        RestreamNews::Live => (RestreamState::Live, None, None),
+        RestreamNews::Failed { reason, after } => {
+            (RestreamState::Retrying, Some(reason), Some(now.plus(after)))
+        }
+    };
+    if status.state != state {
+        status.since = now;
+    }
+    status.state = state;
+    status.reason = reason;
+    status.retry_at = retry_at;
 }
 
 impl Entry {

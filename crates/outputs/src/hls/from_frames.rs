@@ -261,7 +261,8 @@ impl FromFrames {
             }
             rendition
         });
-        let changes = rendition.changes(&frame);
+        // What begins anew is cut off already, and may change whatever it likes there.
+        let changes = rendition.changes(&frame) && !rendition.begins_anew();
         self.cut_where_due(name, &frame, changes);
         let Some(rendition) = self.renditions.get_mut(&name) else {
             return false;

@@ -103,6 +103,8 @@ pub(super) struct Rendition {
     part_target: Option<Duration>,
     /// Frames of a part.
     part_frames: usize,
+    /// Whether it is known how far frames of this configuration are apart.
+    measured: bool,
     /// Usual time between frames.
     interval: Option<Duration>,
     /// How far back segments are in memory.
@@ -138,6 +140,7 @@ impl Rendition {
             part_length,
             part_target: None,
             part_frames: usize::MAX,
+            measured: false,
             interval: None,
             memory,
             window,
@@ -178,6 +181,11 @@ impl Rendition {
             (None, Some(track)) => !same(&track.config),
             (None, None) => false,
         }
+    }
+
+    /// Whether the next frame is the first behind a discontinuity.
+    pub(super) fn begins_anew(&self) -> bool {
+        self.cuts.iter().any(|cut| cut.discontinuity)
     }
 
     /// Frames from that time on belong to the next segment. A track from which nothing came since
@@ -289,7 +297,7 @@ impl Rendition {
     /// Finds out how many frames make a part: all parts are to be of the same length, so that
     /// none is shorter than 85 % of the target that playlists promise.
     fn measure(&mut self, sample: &Sample) {
-        if self.part_target.is_some() || sample.duration == 0 {
+        if self.measured || sample.duration == 0 {
             return;
         }
         let count = self.samples.len() + 1;
@@ -302,6 +310,13 @@ impl Rendition {
         let fit = self.part_length.as_secs_f64() / interval.as_secs_f64().max(1e-6);
         let frames = (fit.round() as u32).max(1);
         self.interval = Some(interval);
+        self.measured = true;
+        // What playlists promise holds for parts that are gone, too.
+        if let Some(target) = self.part_target.filter(|target| interval <= *target) {
+            let fit = target.as_secs_f64() / interval.as_secs_f64().max(1e-6);
+            self.part_frames = (fit as usize).max(1);
+            return;
+        }
         self.part_frames = frames as usize;
         self.part_target = Some((interval * frames).mul_f64(LEEWAY));
     }
@@ -482,7 +497,11 @@ impl Rendition {
             let init = init_segment(std::slice::from_ref(&track))?;
             self.maps.push_back((cut.msn, init.into()));
             self.track = Some(track);
-            self.part_target = self.part_target.filter(|_| same);
+            if !same {
+                // Until it is known how far frames are apart now, parts end where the target does.
+                self.measured = false;
+                self.part_frames = usize::MAX;
+            }
         }
         self.push_segment(cut, false);
         if let Some(segment) = self.segments.back_mut() {

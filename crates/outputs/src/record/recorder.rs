@@ -175,7 +175,7 @@ impl Recorder {
     pub async fn record(&self, room: &RoomId) -> Result<Recording, Refusal> {
         let inner = &self.0;
         let view = inner.handle.room(room)?;
-        if publishers(&view).next().is_none() {
+        if publishers(&view).next().is_none() || view.fallback_since.is_some() {
             let detail = format!("nobody publishes in {room} now; start when somebody does");
             return Err(Refusal::new(RefusalKind::Conflict, detail));
         }
@@ -410,6 +410,8 @@ impl Inner {
         });
         let state = self.lock();
         wanted
+            // What stands in for the publisher is not recorded.
+            && room.fallback_since.is_none()
             && publishers(room).next().is_some()
             && !state.stopped
             && !state.running.contains_key(&room.id)
@@ -516,7 +518,7 @@ impl Inner {
             if running.readers.contains_key(participant) {
                 continue;
             }
-            match self.handle.tap(&room.id, Some(participant)) {
+            match self.handle.tap_publisher(&room.id, Some(participant)) {
                 Ok(reader) => {
                     let split = Split {
                         duration: self.config.split_duration,

@@ -5,6 +5,7 @@
 //! several keys. Nothing here opens a socket, and nothing here prints a secret.
 
 mod check;
+mod fallback;
 mod hls;
 mod load;
 mod print;
@@ -17,6 +18,7 @@ mod service;
 mod value;
 
 pub use check::Openness;
+pub use fallback::{Fallback, FallbackRoom};
 pub use hls::Hls;
 pub use load::{Flag, Loaded, Origin, Sources, load};
 pub use print::effective;

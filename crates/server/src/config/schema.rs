@@ -7,6 +7,7 @@ use inver_proto::{ParticipantId, RoomId};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::fallback::Fallback;
 use super::hls::Hls;
 use super::recording::{Recording, RecordingS3};
 use super::relay::Relay;
@@ -42,6 +43,8 @@ pub struct Config {
     pub restream: Restream,
     /// Rooms that come from other servers.
     pub relay: Relay,
+    /// What stands in for publishers that are gone.
+    pub fallback: Fallback,
     /// What rooms allow.
     pub rooms: Rooms,
     /// What is kept of rooms.
@@ -684,6 +687,7 @@ pub static SECTIONS: std::sync::LazyLock<Vec<(&'static str, &'static [&'static s
             ("hls", fields::<Hls>()),
             ("restream", fields::<Restream>()),
             ("relay", fields::<Relay>()),
+            ("fallback", fields::<Fallback>()),
             ("rooms", fields::<Rooms>()),
             ("recording", fields::<Recording>()),
             ("recording_s3", fields::<RecordingS3>()),

@@ -10,6 +10,7 @@ mod browser;
 mod control;
 mod data;
 mod drain;
+mod fallback;
 mod ffmpeg;
 mod ftl;
 mod gstreamer;

@@ -102,6 +102,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&mut Operation, bool
     [
         (item.get.as_mut(), false),
         (item.post.as_mut(), true),
+        (item.put.as_mut(), true),
         (item.delete.as_mut(), true),
     ]
     .into_iter()
