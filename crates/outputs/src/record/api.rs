@@ -273,8 +273,9 @@ struct Signed {
 
 /// Get a file of a recording
 ///
-/// By the link that the recording tells, or with a token. Ranges are served; of a recording that
-/// goes on what is written so far.
+/// MP4 or WebM, or the recording's picture: by the link that the recording tells, or with a token.
+/// Ranges are served; of a recording that goes on what is written so far. What is in object storage
+/// only is fetched from there.
 #[utoipa::path(
     get,
     path = "/api/v1/recordings/{id}/files/{name}",

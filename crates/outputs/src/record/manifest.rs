@@ -57,6 +57,7 @@ pub struct Recording {
 
 /// How a recording's way into object storage stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = RecordingStorage)]
 pub struct Stored {
     /// Where its files go, as `s3://bucket/folder`.
     pub location: String,
@@ -70,6 +71,7 @@ pub struct Stored {
 /// How far a recording's way into object storage is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = RecordingStorageState)]
 pub enum StorageState {
     /// What is finished waits for its turn.
     Waiting,
@@ -84,6 +86,7 @@ pub enum StorageState {
 /// Where a file is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = RecordedFilePlace)]
 pub enum Place {
     /// On the server's disk.
     #[default]
@@ -96,6 +99,7 @@ pub enum Place {
 
 /// A picture of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = RecordingPreview)]
 pub struct Preview {
     /// Its name within the recording; it is a JPEG.
     pub name: String,

@@ -21,6 +21,10 @@ const JOBS: usize = 8;
 /// How often the writer learns that time goes on.
 const TICK: Duration = Duration::from_millis(250);
 
+/// Longest time without a keyframe from a browser, which sends one only when it is asked: players seek
+/// to keyframes, and files are split at them. Less costs bandwidth, more makes both coarser.
+const KEYFRAMES: Duration = Duration::from_secs(4);
+
 /// Reads a participant's frames until it is gone, the recording stops or the disk refuses.
 pub(super) async fn record(
     inner: Arc<Inner>,
@@ -41,6 +45,7 @@ pub(super) async fn record(
     };
     let files = tokio::spawn(keep(keeper, queue));
     let mut writer = Writer::new(split);
+    let mut keyframe_at = inner.elapsed();
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -49,7 +54,13 @@ pub(super) async fn record(
             () = stopped(&mut stop) => break,
             read = reader.next() => read,
             _ = ticks.tick() => {
-                writer.tick(inner.elapsed());
+                let now = inner.elapsed();
+                if reader.is_over_webrtc() && now.saturating_sub(keyframe_at) >= KEYFRAMES {
+                    reader.want_keyframe(0);
+                    // It is on its way, or asked for again from there.
+                    keyframe_at = now;
+                }
+                writer.tick(now);
                 if !hand_on(&mut writer, &jobs).await {
                     break;
                 }
@@ -58,6 +69,9 @@ pub(super) async fn record(
         };
         match read {
             Some(Read::Video { layer: 0, frame }) => {
+                if frame.keyframe {
+                    keyframe_at = inner.elapsed();
+                }
                 if previews.wants(&frame, inner.elapsed())
                     && inner.may_draw(&recording, &participant)
                 {

@@ -249,13 +249,14 @@ async fn the_api_starts_stops_and_splits() {
         recording["state"] == "finished"
     })
     .await;
-    // On the common clock each file begins where the one before has ended.
+    // On the common clock each file begins where the one before has ended, but for sound that the
+    // encoder, on a busy machine, sends behind the picture that it belongs to.
     let files = recording["files"].as_array().expect("a list");
     let figure = |file: &Value, name: &str| file[name].as_u64().expect("a number");
     for pair in files.windows(2) {
         let ends = figure(&pair[0], "offset_ms") + figure(&pair[0], "duration_ms");
         let begins = figure(&pair[1], "offset_ms");
-        assert!(ends.abs_diff(begins) < 60, "{recording:#}");
+        assert!(ends.abs_diff(begins) < 250, "{recording:#}");
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     for file in files {
@@ -314,6 +315,26 @@ async fn what_a_killed_server_wrote_plays() {
     server.assert_sound();
 }
 
+/// How many keyframes a file has.
+async fn keyframes(file: &str) -> usize {
+    let (out, said) = run(&[
+        "-skip_frame",
+        "nokey",
+        "-i",
+        file,
+        "-map",
+        "0:v",
+        "-fps_mode",
+        "passthrough",
+        "-f",
+        "framemd5",
+        "-",
+    ])
+    .await;
+    assert_eq!(said, "", "{file} is decoded without a word");
+    out.lines().filter(|line| !line.starts_with('#')).count()
+}
+
 /// The picture of a recording, fetched by its link; gives its size.
 async fn preview(server: &Server, recording: &Value) -> (u64, u64) {
     let preview = &recording["preview"];
@@ -368,6 +389,7 @@ async fn a_browsers_vp8_is_kept_in_webm_that_a_crash_does_not_spoil() {
         (&kept["name"], &kept["finished"]),
         (&json!("0001.webm"), &json!(true))
     );
+    assert!(keyframes(&left).await >= 2, "players can seek");
     let frames = hashes(&left, "0:v").await.len();
     assert!(frames.abs_diff(cut_off) <= 1, "{frames} of {cut_off}");
     assert!(!hashes(&left, "0:a").await.is_empty());
@@ -383,6 +405,70 @@ async fn a_browsers_vp8_is_kept_in_webm_that_a_crash_does_not_spoil() {
     page.stats("the recording on its page", shows_a_picture)
         .await;
     server.assert_sound();
+}
+
+#[tokio::test]
+async fn a_browsers_vp9_is_split_into_webm_files() {
+    let _stage = stage().await;
+    let builder = Builder::new().set("recording.split_duration", "2s");
+    let mut server = builder.start().await;
+    let whip = server.url("/whip/room");
+    let mut publisher = Client::browser(Flow::Publish, &whip, &["--codec", "vp9"]);
+    lives(&server, "room").await;
+    let started = server
+        .post(
+            "/api/v1/rooms/room/recordings",
+            &json!({}),
+            StatusCode::CREATED,
+        )
+        .await;
+    let id = started["id"].as_str().expect("a name").to_owned();
+    recording_until(&server, "a second file", |recording| {
+        recording["files"][1]["duration_ms"].as_u64() > Some(1_000)
+    })
+    .await;
+    let stop = format!("/api/v1/rooms/room/recordings/{id}");
+    let stopped = server.request(Method::DELETE, &stop).send().await;
+    assert_eq!(stopped.expect("an answer").status(), StatusCode::NO_CONTENT);
+    let recording = recording_until(&server, "an end", |recording| {
+        recording["state"] == "finished"
+    })
+    .await;
+    assert_eq!(recording["warnings"], json!([]), "{recording:#}");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for file in recording["files"].as_array().expect("a list") {
+        assert_eq!(file["codecs"], json!(["VP9", "Opus"]), "{recording:#}");
+        let (to, _) = path_of(&folder, file["name"].as_str().expect("a name"));
+        assert!(to.extension().is_some_and(|ending| ending == "webm"));
+        download(&server, file, &to).await;
+        let path = to.to_string_lossy().into_owned();
+        assert!(!hashes(&path, "0:v").await.is_empty());
+        assert!(keyframes(&path).await >= 1);
+        let told = file["duration_ms"].as_u64().expect("a number") as f64 / 1000.0;
+        let (_, said) = run(&["-xerror", "-i", &path, "-f", "null", "-"]).await;
+        assert_eq!(said, "", "{path} is decoded without a word");
+        let lasts = duration(&path).await;
+        assert!(
+            (lasts - told).abs() < 0.2,
+            "{lasts} s, and {told} s in the index"
+        );
+    }
+    publisher.end().await;
+    server.assert_sound();
+}
+
+/// How long a file says that it lasts, in seconds.
+async fn duration(file: &str) -> f64 {
+    let mut command = Command::new(ffmpeg());
+    let output = command.args(["-hide_banner", "-i", file]).output().await;
+    let said = output.expect("FFmpeg starts").stderr;
+    let said = String::from_utf8_lossy(&said);
+    let told = said.split_once("Duration: ").map(|(_, rest)| rest);
+    let told = told.and_then(|rest| rest.split(',').next());
+    let parts = told.unwrap_or_default().split(':');
+    let parts: Option<Vec<f64>> = parts.map(|part| part.trim().parse().ok()).collect();
+    let parts = parts.unwrap_or_else(|| panic!("no duration: {said}"));
+    parts.iter().fold(0.0, |sum, part| sum * 60.0 + part)
 }
 
 #[tokio::test]
