@@ -284,6 +284,19 @@ fn keys_that_contradict_each_other_are_refused() {
             "[log]\nlevel = 'loud=very'",
             "inver.toml:2:1: log.level: `loud=very` is no level",
         ),
+        (
+            "[recording_s3]\nregion = 'here'\nendpoint = 'https://host'",
+            "inver.toml:3:1: recording_s3.endpoint: means nothing without a bucket",
+        ),
+        (
+            "[recording_s3]\nbucket = 'a'\nsecret_access_key = 'secret'",
+            "inver.toml:1:1: recording_s3.access_key_id: is needed with a bucket",
+        ),
+        (
+            "[recording_s3]\nbucket = 'a'\nendpoint = 'host:9000'\n\
+             access_key_id = 'key'\nsecret_access_key = 'secret'",
+            "inver.toml:3:1: recording_s3.endpoint: must begin with https://",
+        ),
     ] {
         let problems = Given::file(file).problems();
         assert_eq!(problems.len(), 1, "{file}: {problems:?}");
@@ -375,6 +388,30 @@ fn secrets_are_never_shown() {
         .environment("INVER_AUTH__ADMIN_TOKEN", "horse")
         .problems();
     assert!(!problems[0].contains("horse"), "{problems:?}");
+}
+
+#[test]
+fn the_storage_of_recordings_takes_its_secret_from_the_environment() {
+    let given =
+        Given::file("[recording_s3]\nbucket = 'kept'\naccess_key_id = 'key'\nprefix = 'live'")
+            .environment("INVER_RECORDING_S3__SECRET_ACCESS_KEY", "battery horse")
+            .environment("INVER_RECORDING_S3__DELETE_LOCAL", "true");
+    let config = given.config();
+    assert!(config.recording_s3.delete_local);
+    let recordings = config.recordings().expect("settings that can be");
+    assert!(recordings.bucket.is_some());
+    let printed = effective(&load(&given.sources).expect("a right configuration"));
+    assert!(printed.contains("bucket = \"kept\""), "{printed}");
+    for shown in [printed, format!("{config:?}"), format!("{recordings:?}")] {
+        assert!(!shown.contains("battery"), "{shown}");
+    }
+    assert!(
+        Config::default()
+            .recordings()
+            .expect("none")
+            .bucket
+            .is_none()
+    );
 }
 
 #[test]

@@ -317,8 +317,16 @@ async fn file(
     }
     let file = recording.files.iter().find(|file| file.name == name);
     let file = file.ok_or_else(|| unknown(&format!("{id}/{name}")))?;
-    let source = match (file.place, recording.storage) {
-        (Place::Storage, Some(storage)) => {
+    let path = state.recorder.0.folder(&recording.id).join(&file.name);
+    let on_disk = match file.place {
+        Place::Disk => true,
+        // Whoever needs space may have deleted it there.
+        Place::Both => tokio::fs::try_exists(&path).await.unwrap_or(true),
+        Place::Storage => false,
+    };
+    let source = match recording.storage.filter(|_| !on_disk) {
+        None => Source::Disk(path),
+        Some(storage) => {
             let bucket = state.recorder.0.bucket();
             let Some(bucket) = bucket.filter(|bucket| bucket.holds(&storage.location)) else {
                 let detail = format!(
@@ -333,9 +341,6 @@ async fn file(
                 name: file.name.clone(),
                 len: file.size_bytes,
             }
-        }
-        (Place::Disk | Place::Both, _) | (Place::Storage, None) => {
-            Source::Disk(state.recorder.0.folder(&recording.id).join(&file.name))
         }
     };
     let shown = format!("{}-{}-{}", recording.id, file.participant, file.name);

@@ -5,7 +5,7 @@ use reqwest::header::{CONTENT_RANGE, RANGE};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{AAC, Builder, Ffmpeg, H264, PICTURE, SECRET, Storage, TONE, stage};
+use crate::harness::{AAC, Builder, Client, Ffmpeg, H264, PICTURE, SECRET, Storage, TONE, stage};
 use crate::recording::{download, hashes, recording_until, run};
 
 /// Bytes beyond which a file is uploaded in parts.
@@ -32,11 +32,20 @@ async fn a_storage_receives_a_recording_and_serves_it() {
         .set("recording.rooms", "*")
         .set("recording.folder", &recordings.to_string_lossy())
         .set("rooms.grace", "1s");
-    let mut server = builder.start().await;
+    storage.be_away_after(1);
+    let server = builder.start().await;
     let url = server.rtmp("room");
     let publisher = Ffmpeg::start(&["-re", "-i", &source, "-c copy -f flv", &url]);
     let (status, said) = publisher.ended().await;
     assert!(status.success(), "{said}");
+    recording_until(&server, "an upload that is interrupted", |recording| {
+        recording["storage"]["state"] == "failing"
+    })
+    .await;
+    server.assert_never_logged(SECRET);
+    server.kill().await;
+    storage.be_away(false);
+    let mut server = builder.start().await;
     let recording = recording_until(&server, "an upload", |recording| {
         recording["storage"]["state"] == "complete"
     })
@@ -49,6 +58,8 @@ async fn a_storage_receives_a_recording_and_serves_it() {
     assert_eq!(file["place"], "storage", "{recording:#}");
     let size = file["size_bytes"].as_u64().expect("a number");
     assert!(size > PART, "{size} bytes are no more than one part");
+    let parts = usize::try_from(size.div_ceil(PART)).expect("few");
+    assert_eq!(storage.parts(), parts, "none was sent twice");
 
     let stored = storage.file(id, "0001.mp4");
     let there = std::fs::metadata(&stored)
@@ -130,6 +141,10 @@ async fn what_a_storage_misses_while_it_is_away_is_uploaded_later() {
     let trouble = waiting["storage"]["trouble"].as_str().expect("words");
     assert!(trouble.contains("tried again"), "{trouble}");
     assert!(!trouble.contains(SECRET), "{trouble}");
+    let mut page = Client::page(&server.url("/recordings"));
+    page.event("ready").await;
+    page.shows("Not in s3://recordings/live/").await;
+    drop(page);
     assert_eq!(waiting["files"][0]["place"], "disk", "{waiting:#}");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let kept = folder.path().join("kept.mp4");

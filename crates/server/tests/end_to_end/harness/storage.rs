@@ -2,8 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
@@ -26,6 +30,15 @@ pub(crate) struct Storage {
     root: TempDir,
     address: SocketAddr,
     away: watch::Sender<bool>,
+    parts: Arc<Parts>,
+}
+
+/// Parts of files that were uploaded.
+#[derive(Debug)]
+struct Parts {
+    taken: AtomicUsize,
+    /// With the one after these the server goes away.
+    most: AtomicUsize,
 }
 
 impl Storage {
@@ -40,9 +53,26 @@ impl Storage {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let (away, gone) = watch::channel(false);
+        let parts = Arc::new(Parts {
+            taken: AtomicUsize::new(0),
+            most: AtomicUsize::new(usize::MAX),
+        });
+        let (counting, leaving) = (Arc::clone(&parts), away.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (service, mut gone) = (service.clone(), gone.clone());
+                let (parts, away) = (Arc::clone(&counting), leaving.clone());
+                let service = service_fn(move |request: hyper::Request<Incoming>| {
+                    let query = request.uri().query().unwrap_or_default();
+                    if query.contains("partNumber=") {
+                        if parts.taken.load(Ordering::SeqCst) >= parts.most.load(Ordering::SeqCst) {
+                            away.send_replace(true);
+                        } else {
+                            parts.taken.fetch_add(1, Ordering::SeqCst);
+                        }
+                    }
+                    Service::call(&service, request)
+                });
                 tokio::spawn(async move {
                     let stream = TokioIo::new(stream);
                     tokio::select! {
@@ -58,11 +88,23 @@ impl Storage {
             root,
             address,
             away,
+            parts,
         }
+    }
+
+    /// Goes away once it has so many parts of files.
+    pub(crate) fn be_away_after(&self, parts: usize) {
+        self.parts.most.store(parts, Ordering::SeqCst);
+    }
+
+    /// Parts of files that it took.
+    pub(crate) fn parts(&self) -> usize {
+        self.parts.taken.load(Ordering::SeqCst)
     }
 
     /// Lets nobody in, or everybody again.
     pub(crate) fn be_away(&self, away: bool) {
+        self.be_away_after(usize::MAX);
         self.away.send_replace(away);
     }
 
