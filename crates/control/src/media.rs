@@ -2,12 +2,16 @@
 
 use inver_proto::{
     CloseCause, Direction, RoomEvent, RoomId, RoomKind, SessionId, SessionState, SourceId, Warning,
+    WarningKind,
 };
 
 use crate::output::{Command, Signal};
 use crate::policy::ANONYMOUS_TAKEOVER;
 use crate::state::Progress;
 use crate::{Control, Now};
+
+/// Warnings of one publication that are kept; the oldest goes.
+const MOST_WARNINGS: usize = 32;
 
 /// A fact from the data plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,7 +156,15 @@ impl Control {
         if source.session != Some(session) {
             return;
         }
-        source.warnings.retain(|known| known.kind != warning.kind);
+        // Of what is not supported there can be several things at once.
+        let renews = |known: &Warning| {
+            known.kind == warning.kind
+                && (warning.kind != WarningKind::Unsupported || known.message == warning.message)
+        };
+        source.warnings.retain(|known| !renews(known));
+        if source.warnings.len() >= MOST_WARNINGS {
+            source.warnings.remove(0);
+        }
         source.warnings.push(warning.clone());
         tracing::info!(%session, %room, message = warning.message, "publication warned");
         self.event(

@@ -4,6 +4,7 @@ mod clock;
 pub mod fallback;
 pub mod ftl;
 mod mpegts;
+mod order;
 pub mod pull;
 pub mod relay;
 pub mod rtmp;

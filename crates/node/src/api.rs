@@ -85,6 +85,10 @@ pub struct Encoder {
     pub loss: Option<f32>,
     /// Round-trip time to it.
     pub round_trip: Option<Duration>,
+    /// Packets that came from it, where its protocol has packets that can be lost.
+    pub packets: Option<u64>,
+    /// Packets that were asked for again, each request counted.
+    pub nacks: Option<u64>,
 }
 
 /// A wish to watch.

@@ -67,7 +67,7 @@ impl Figures for Measured<'_> {
                 bitrate_in: fed.unwrap_or(stats.bitrate_in),
                 bitrate_out: stats.bitrate_out,
                 loss: finite(encoder.loss.unwrap_or(stats.loss)),
-                nacks: stats.nacks,
+                nacks: encoder.nacks.unwrap_or(stats.nacks),
                 keyframe_requests: stats.keyframe_requests,
                 estimate: stats.estimate,
                 rid: stats.rid.clone(),

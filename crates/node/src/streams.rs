@@ -219,9 +219,11 @@ impl Reported {
             if stats.bitrate_in > 0 {
                 metadata.bitrate = Some(stats.bitrate_in);
             }
-            metadata.nack_packets = stats.nacks;
-            metadata.received_packets = stats.packets_received;
-            self.count_losses(stats.packets_received, encoder.loss.unwrap_or(stats.loss));
+            // Packets of encoders that speak no RTP are cut here and were not received.
+            metadata.nack_packets = encoder.nacks.unwrap_or(stats.nacks);
+            metadata.received_packets = encoder.packets.unwrap_or(stats.packets_received);
+            let loss = encoder.loss.unwrap_or(stats.loss);
+            self.count_losses(metadata.received_packets, loss);
         }
         metadata.lost_packets = self.lost as u64;
         metadata

@@ -24,8 +24,9 @@ use events::Streams;
 #[doc(hidden)]
 pub use fuzz::{fuzz_bodies, fuzz_preferences};
 
-/// Routes `/whep/...`.
-pub fn router(handle: Handle, http: Context) -> Router {
+/// Routes `/whep/...`; `hls` tells whether HLS is served, to which viewers are sent who cannot be
+/// shown a room over WebRTC.
+pub fn router(handle: Handle, http: Context, hls: bool) -> Router {
     let door = DoorState {
         handle,
         http: http.clone(),
@@ -34,6 +35,7 @@ pub fn router(handle: Handle, http: Context) -> Router {
     let state = WhepState {
         door: door.clone(),
         streams: Arc::new(Streams::default()),
+        hls,
     };
     let of_room = || {
         get(endpoint::look)
@@ -74,6 +76,7 @@ pub fn router(handle: Handle, http: Context) -> Router {
 struct WhepState {
     door: DoorState,
     streams: Arc<Streams>,
+    hls: bool,
 }
 
 impl FromRef<WhepState> for Context {

@@ -20,7 +20,7 @@ fn router(fixture: &Fixture, open: bool) -> Router {
         ..Config::default()
     })
     .expect("a good configuration");
-    whep::router(fixture.handle.clone(), context)
+    whep::router(fixture.handle.clone(), context, true)
 }
 
 /// An open server on which `studio` is live.

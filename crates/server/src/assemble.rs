@@ -133,7 +133,11 @@ pub fn application(
     handle.set_pictures(pictures.clone());
     let doors = Router::new()
         .merge(inver_inputs::whip::router(handle.clone(), context.clone()))
-        .merge(inver_outputs::whep::router(handle.clone(), context.clone()))
+        .merge(inver_outputs::whep::router(
+            handle.clone(),
+            context.clone(),
+            config.hls.enabled,
+        ))
         .merge(hls(config, handle, &context)?)
         .merge(thumbnail::router(handle.clone(), context.clone(), pictures))
         .merge(record::router(recorder.clone(), context.clone()))

@@ -9,6 +9,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use inver_proto::RoomId;
 use inver_protocols::ftl::{Attributes, Datagram, classify};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -29,6 +30,7 @@ pub(super) struct Routes(Arc<Mutex<HashMap<IpAddr, Vec<Route>>>>);
 
 struct Route {
     id: u64,
+    room: RoomId,
     ssrcs: Vec<u32>,
     /// Where its media comes from, once some has.
     port: Option<u16>,
@@ -61,9 +63,14 @@ impl Routes {
     }
 
     /// Expects a client's media.
+    ///
+    /// An earlier session in the same room has ended, or this one would not have been let in: its
+    /// route goes, though its task may not have noticed yet. A client that returns has the SSRCs
+    /// that it had.
     pub(super) fn register(
         &self,
         address: IpAddr,
+        room: &RoomId,
         attributes: &Attributes,
         id: u64,
     ) -> Result<Registered, Taken> {
@@ -71,6 +78,7 @@ impl Routes {
         let ssrcs: Vec<u32> = streams.iter().flatten().map(|stream| stream.ssrc).collect();
         let mut routes = self.lock();
         let here = routes.entry(address.to_canonical()).or_default();
+        here.retain(|route| route.room != *room);
         let taken = |route: &Route| route.ssrcs.iter().any(|ssrc| ssrcs.contains(ssrc));
         if here.iter().any(taken) {
             return Err(Taken);
@@ -78,6 +86,7 @@ impl Routes {
         let (datagrams, waiting) = mpsc::channel(WAITING);
         here.push(Route {
             id,
+            room: room.clone(),
             ssrcs,
             port: None,
             datagrams,
@@ -160,6 +169,7 @@ pub(super) async fn run(socket: &UdpSocket, routes: &Routes) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use inver_media::Codec;
+    use inver_proto::RoomId;
     use inver_protocols::ftl::Stream;
 
     use super::*;
@@ -187,6 +197,10 @@ mod tests {
         packet
     }
 
+    fn room(name: &str) -> RoomId {
+        name.parse().expect("a room's name")
+    }
+
     fn from(text: &str) -> SocketAddr {
         text.parse().expect("an address with a port")
     }
@@ -196,17 +210,32 @@ mod tests {
         let routes = Routes::default();
         let [one, two] = [from("192.0.2.1:4000"), from("192.0.2.2:4000")];
         let mut first = routes
-            .register(one.ip(), &attributes(5), 1)
+            .register(one.ip(), &room("one"), &attributes(5), 1)
             .expect("is free");
         let mut second = routes
-            .register(two.ip(), &attributes(6), 2)
+            .register(two.ip(), &room("two"), &attributes(6), 2)
             .expect("is free");
         assert_eq!(routes.find(one, &rtp(6)), Found::Session);
         assert_eq!(first.datagrams.try_recv().map(|(from, _)| from), Ok(one));
         assert!(second.datagrams.try_recv().is_err());
         assert_eq!(routes.find(two, &rtp(6)), Found::Session);
         assert_eq!(second.datagrams.try_recv().map(|(from, _)| from), Ok(two));
-        assert!(routes.register(one.ip(), &attributes(6), 3).is_err());
+        let third = routes.register(one.ip(), &room("three"), &attributes(6), 3);
+        assert!(third.is_err());
+    }
+
+    #[test]
+    fn a_client_that_returns_has_its_ssrcs_back() {
+        let routes = Routes::default();
+        let client = from("192.0.2.1:4000");
+        let before = routes.register(client.ip(), &room("one"), &attributes(5), 1);
+        let mut after = routes
+            .register(client.ip(), &room("one"), &attributes(5), 2)
+            .expect("the session before has ended");
+        // Its task notices late.
+        drop(before);
+        assert_eq!(routes.find(client, &rtp(5)), Found::Session);
+        assert!(after.datagrams.try_recv().is_ok());
     }
 
     #[test]
@@ -216,7 +245,7 @@ mod tests {
         let [client, other] = [from("192.0.2.1:4000"), from("192.0.2.1:4001")];
         assert_eq!(routes.find(client, &ping), Found::Nobody);
         let mut session = routes
-            .register(client.ip(), &attributes(5), 1)
+            .register(client.ip(), &room("one"), &attributes(5), 1)
             .expect("is free");
         assert_eq!(routes.find(client, &ping), Found::Echo);
         assert_eq!(routes.find(from("192.0.2.9:1"), &ping), Found::Nobody);

@@ -7,7 +7,9 @@ use aws_lc_rs::rand;
 use inver_media::{Frame, Kind};
 use inver_node::{Credentials, Encoder, Feed, PublishFeed, Refusal, RefusalKind, Secret, Target};
 use inver_proto::{Door, RoomId};
-use inver_protocols::ftl::{Attributes, Closed, Code, Control, Event, Media, Reaction, verify};
+use inver_protocols::ftl::{
+    Attributes, Closed, Code, Control, Counters, Event, Media, Reaction, verify,
+};
 use inver_sockets::{Stop, client, shown, stopped};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -273,7 +275,10 @@ impl Session<'_> {
             }
         };
         let id = shared.next_id();
-        let Ok(arrivals) = shared.routes.register(self.from.ip(), &attributes, id) else {
+        let Ok(arrivals) = shared
+            .routes
+            .register(self.from.ip(), &room, &attributes, id)
+        else {
             let reason = "another client of the same address has the SSRC";
             return self.refuse(Code::VideoSsrcCollision, reason);
         };
@@ -332,11 +337,8 @@ impl Session<'_> {
         }
         if streaming.told.elapsed() >= TELL {
             streaming.told = Instant::now();
-            let loss = streaming.loss();
-            streaming.feed.tell(Encoder {
-                loss,
-                ..streaming.name.clone()
-            });
+            let told = streaming.told();
+            streaming.feed.tell(told);
         }
     }
 
@@ -353,6 +355,20 @@ impl Session<'_> {
 }
 
 impl Streaming {
+    /// What the protocol tells of the client.
+    fn told(&self) -> Encoder {
+        let counters: Vec<Counters> = [Kind::Audio, Kind::Video]
+            .into_iter()
+            .filter_map(|kind| self.media.counters(kind))
+            .collect();
+        Encoder {
+            loss: self.loss(),
+            packets: Some(counters.iter().map(|counters| counters.received).sum()),
+            nacks: Some(counters.iter().map(|counters| counters.asked).sum()),
+            ..self.name.clone()
+        }
+    }
+
     fn loss(&self) -> Option<f32> {
         let counters = self.media.counters(Kind::Video)?;
         #[expect(

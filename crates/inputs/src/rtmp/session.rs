@@ -83,7 +83,7 @@ struct Publisher {
 
 impl Publisher {
     async fn run(mut self, handle: &Handle, stop: &mut Stop) -> Left {
-        let request = match self.request() {
+        let request = match self.request(handle) {
             Ok(request) => request,
             Err(detail) => {
                 tracing::info!(detail, "a publisher was refused");
@@ -112,7 +112,7 @@ impl Publisher {
     }
 
     /// Where to, and with which key.
-    fn request(&self) -> Result<PublishFeed, String> {
+    fn request(&self, handle: &Handle) -> Result<PublishFeed, String> {
         let stream = self.address.stream();
         if stream.is_empty() {
             return Err("the address names no room; it is rtmp://HOST/live/ROOM-KEY".to_owned());
@@ -120,11 +120,17 @@ impl Publisher {
         let key = KEYS.iter().find_map(|name| self.address.query(name));
         let (target, credentials) = match key {
             Some(key) => {
-                let room = stream.parse().map_err(|error| {
-                    format!(
-                        "the address names no room: {error}; it is rtmp://HOST/live/ROOM?key=KEY"
-                    )
-                })?;
+                // A key twice: behind the room's name as well, where it would be taken for a part
+                // of the name and get into messages.
+                let room = match handle.split_stream_key(stream) {
+                    Some(room) => room,
+                    None => stream.parse().map_err(|error| {
+                        format!(
+                            "the address names no room: {error}; it is \
+                             rtmp://HOST/live/ROOM?key=KEY"
+                        )
+                    })?,
+                };
                 (Target::Room(room), Credentials::bearer(&key))
             }
             None => (Target::RoomWithKey(Secret::new(stream)), Credentials::NONE),

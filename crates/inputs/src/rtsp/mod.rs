@@ -4,7 +4,6 @@
 //! authentication, for which `rtsp://any:{key}@host:8554/{room}` is what clients take. Clients that
 //! want to read are handed on. Rights, rooms and media are the node's.
 
-mod order;
 mod server;
 mod session;
 mod to_frames;

@@ -8,8 +8,8 @@ use inver_media::{Frame, Kind};
 use inver_protocols::rtsp::rtp::{Receiver, SenderReport, Settings, packet, sender_report};
 use inver_protocols::rtsp::sdp::{Announced, Format};
 
-use super::order::Order;
 use crate::clock::Clock;
+use crate::order::Order;
 
 /// How long a lost packet of pictures is waited for. Nobody can be asked for it again; it may only
 /// have been overtaken.

@@ -232,6 +232,8 @@ fn encoder(statistics: &Statistics) -> Encoder {
     Encoder {
         loss: Some(loss),
         round_trip: Some(statistics.rtt),
+        packets: Some(statistics.packets_received),
+        nacks: Some(statistics.naks_sent),
         ..Encoder::default()
     }
 }

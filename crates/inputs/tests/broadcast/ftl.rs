@@ -115,12 +115,17 @@ impl Client {
         let mut client = Self::connect(door).await;
         assert_eq!(client.prove(door.number, &door.key).await, "200");
         let reply = client.describe().await;
+        client.begin(door, &reply).await;
+        client
+    }
+
+    /// Sends its media to the port of the reply.
+    async fn begin(&self, door: &Door, reply: &str) {
         let port = reply.strip_prefix("200. Use UDP port ");
         let port = port.unwrap_or_else(|| panic!("{reply}"));
         let port: u16 = port.parse().expect("a number");
         let to = (door.address.ip(), port);
-        client.media.connect(to).await.expect("an address");
-        client
+        self.media.connect(to).await.expect("an address");
     }
 
     async fn packet(&self, packet: &[u8]) {
@@ -264,6 +269,38 @@ async fn a_second_publisher_finds_the_channel_in_use() {
     assert_eq!(second.prove(door.number, &other).await, "200");
     let reply = second.describe().await;
     assert!(reply.starts_with("406"), "{reply}");
+}
+
+#[tokio::test]
+async fn the_same_key_takes_over_from_a_client_that_fell_silent() {
+    let door = door().await;
+    let mut first = Client::start(&door).await;
+    for packet in pictures(0, 0) {
+        first.packet(&packet).await;
+    }
+    media(&door.fixture).await;
+    // It comes from the same address and has the same SSRCs, as every client of the channel.
+    let takes_over = async {
+        loop {
+            let mut client = Client::connect(&door).await;
+            assert_eq!(client.prove(door.number, &door.key).await, "200");
+            let reply = client.describe().await;
+            if reply.starts_with("200") {
+                client.begin(&door, &reply).await;
+                break client;
+            }
+            assert!(reply.starts_with("406"), "{reply}");
+        }
+    };
+    let second = soon("the first one counts as silent", takes_over).await;
+    let reply = first.reply().await;
+    assert!(reply.starts_with("410"), "{reply}");
+    let mut reader = read(&door.fixture, "studio").await;
+    for packet in pictures(0, 0) {
+        second.packet(&packet).await;
+    }
+    let picture = async { while !matches!(reader.next().await, Some(Read::Video { .. })) {} };
+    soon("the second one's picture", picture).await;
 }
 
 #[tokio::test]

@@ -95,6 +95,8 @@ async fn a_key_may_stand_in_the_query_of_any_part_of_the_address() {
         for path in [
             format!("live/studio?{parameter}={key}"),
             format!("any/studio-{key}"),
+            // Twice: it is no part of the name.
+            format!("live/studio-{key}?{parameter}={key}"),
         ] {
             let mut client = door.client(&path).await;
             client.started().await;

@@ -35,6 +35,7 @@ struct Track {
     frames_per_second: f32,
     keyframe_interval: Option<Duration>,
     keyframe_at: Option<MediaTime>,
+    keyframe_came: Option<Instant>,
     window: Option<Instant>,
     bytes: u64,
     frames: u32,
@@ -58,6 +59,7 @@ impl Track {
         }
         self.codec = Some(frame.codec());
         if frame.codec().kind() == Kind::Video && frame.keyframe {
+            self.keyframe_came = Some(now);
             self.size = records::size(&frame.config).or(self.size);
             if let Some(before) = self.keyframe_at.replace(frame.dts) {
                 self.keyframe_interval = Some(frame.dts.since(before));
@@ -116,6 +118,8 @@ impl Figures {
         known.name = encoder.name.or_else(|| known.name.take());
         known.version = encoder.version.or_else(|| known.version.take());
         known.loss = encoder.loss.or(known.loss);
+        known.packets = encoder.packets.or(known.packets);
+        known.nacks = encoder.nacks.or(known.nacks);
         known.round_trip = encoder.round_trip.or(known.round_trip);
     }
 
@@ -128,8 +132,14 @@ impl Figures {
         }
     }
 
-    pub(super) fn keyframe_interval(&self) -> Option<Duration> {
-        self.lock().video.first()?.keyframe_interval
+    /// Time between the last two keyframes, or since the last one where that is longer already.
+    pub(super) fn keyframe_interval(&self, now: Instant) -> Option<Duration> {
+        let state = self.lock();
+        let track = state.video.first()?;
+        let since = track
+            .keyframe_came
+            .map(|came| now.saturating_duration_since(came));
+        track.keyframe_interval.max(since)
     }
 
     /// Bits per second of all tracks.

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use inver_media::codec::inspect;
 use inver_media::payload::{PacketizeError, Packetizer, Payload};
-use inver_media::{Codec, Extensions, Frame, Packet};
+use inver_media::{Codec, Extensions, Frame, Kind, Packet};
 use inver_rtc::Layer;
 use inver_shard::Routed;
 
-use super::clock::Clock;
+use super::clock::{Clock, Track};
 use super::format_of;
 
 /// Bytes of payload in one packet: what is left of 1200 bytes of datagram, which pass everywhere,
@@ -60,7 +60,11 @@ impl Lane {
         self.packetizer.packetize(frame, &mut self.payloads)?;
         let rate = self.codec.clock_rate();
         let format = format_of(frame);
-        let timestamp = clock.rtp(frame.pts, rate);
+        let track = match self.codec.kind() {
+            Kind::Audio => Track::Audio,
+            Kind::Video => Track::Video(self.layer),
+        };
+        let timestamp = clock.rtp(track, frame.pts, rate);
         let sender = clock.sender(rate);
         for payload in self.payloads.drain(..) {
             let mut info = inspect(self.codec, &payload.bytes);

@@ -30,7 +30,7 @@ use crate::frames::Hub;
 use crate::handle::{Handle, Inner};
 use crate::sessions::{Reserved, refusal};
 
-use clock::Clock;
+use clock::{Clock, Track};
 pub(crate) use figures::{Feeds, Figures};
 use lane::Lane;
 use order::Order;
@@ -44,6 +44,9 @@ const NO_AUDIO_AFTER: Duration = Duration::from_secs(5);
 
 /// Keyframes further apart than this make joiners wait for whom no group of pictures is kept.
 const LONG_KEYFRAME_INTERVAL: Duration = Duration::from_secs(4);
+
+/// Things that one publisher is told of; what one program of a transport stream can have too much.
+const MOST_WARNINGS: usize = 24;
 
 /// How often figures are made and warnings looked for.
 const REVIEW_INTERVAL: Duration = Duration::from_secs(1);
@@ -168,7 +171,7 @@ pub struct Feed {
     video: Vec<Video>,
     audio: Option<Lane>,
     to_opus: Option<Box<ToOpus>>,
-    warned: Vec<WarningKind>,
+    warned: Vec<Warning>,
     begun: Instant,
     reviewed: Instant,
 }
@@ -208,7 +211,7 @@ impl Feed {
             );
             return;
         }
-        self.clock.observe(frame.dts, now);
+        self.clock.observe(Track::Video(layer), frame.dts, now);
         self.figures.video(layer, frame, now);
         self.hub.video(Some(self.session), layer, frame);
         let index = usize::from(layer);
@@ -259,11 +262,8 @@ impl Feed {
             video.hopeless = true;
             self.warn(WarningKind::Unsupported, why);
         }
-        if video.hopeless {
-            let mut lane = lane_of(video.lane.take(), frame.codec(), layer);
-            self.cut(&mut lane, frame, true, now);
-            video.lane = Some(lane);
-            return;
+        if video.hopeless || (video.recoding.is_none() && self.no_coder_left()) {
+            return self.refused(video, layer, frame, now);
         }
         if self.link.watchers() == 0 {
             // The thread ends when its queue does. Its packets' numbers end with it.
@@ -274,23 +274,38 @@ impl Feed {
             return;
         }
         if video.recoding.is_none() && !self.begin_recoding(video, layer, frame.codec()) {
-            video.hopeless = true;
-            return self.reordered(video, layer, frame, now);
+            return self.refused(video, layer, frame, now);
         }
         if let Some(recoding) = &mut video.recoding {
             recoding.push(frame, &self.clock);
         }
     }
 
-    /// Begins to code again, from the present group of pictures on.
-    fn begin_recoding(&mut self, video: &mut Video, layer: u8, codec: Codec) -> bool {
-        let Ok(permit) = Arc::clone(&self.inner.recoders).try_acquire_owned() else {
+    /// A picture that nobody is shown; who wants to watch is told why.
+    fn refused(&mut self, video: &mut Video, layer: u8, frame: &Frame, now: Instant) {
+        let mut lane = lane_of(video.lane.take(), frame.codec(), layer);
+        self.cut(&mut lane, frame, true, now);
+        video.lane = Some(lane);
+    }
+
+    /// Whether all the coders that there may be are at work for others, so that whoever wants to
+    /// watch is refused at once. That ends when one of them does.
+    fn no_coder_left(&mut self) -> bool {
+        let none = self.inner.recoders.available_permits() == 0;
+        if none {
             self.warn(
                 WarningKind::Unsupported,
                 "the server codes as many streams with B-frames again as it may, so viewers over \
-                 WebRTC are refused"
+                 WebRTC are refused for now"
                     .to_owned(),
             );
+        }
+        none
+    }
+
+    /// Begins to code again, from the present group of pictures on.
+    fn begin_recoding(&mut self, video: &mut Video, layer: u8, codec: Codec) -> bool {
+        let Ok(permit) = Arc::clone(&self.inner.recoders).try_acquire_owned() else {
             return false;
         };
         let lane = lane_of(video.lane.take(), codec, layer).onward(video.begun);
@@ -311,7 +326,7 @@ impl Feed {
     /// Takes a piece of sound, AAC or Opus. Never waits.
     pub fn audio(&mut self, frame: &Frame) {
         let now = Instant::now();
-        self.clock.observe(frame.dts, now);
+        self.clock.observe(Track::Audio, frame.dts, now);
         self.figures.audio(frame, now);
         self.hub.audio(Some(self.session), frame);
         if frame.codec() == Codec::Aac {
@@ -397,13 +412,18 @@ impl Feed {
         self.figures.tell(encoder);
     }
 
-    /// Tells the publisher something, once for each kind.
+    /// Tells the publisher something, once for each kind; of what is not supported, once for each
+    /// message, as far as there is room for them.
     pub fn warn(&mut self, kind: WarningKind, message: String) {
-        if self.warned.contains(&kind) {
+        let warning = Warning { kind, message };
+        let known = |told: &Warning| {
+            told.kind == kind
+                && (kind != WarningKind::Unsupported || told.message == warning.message)
+        };
+        if self.warned.iter().any(known) || self.warned.len() >= MOST_WARNINGS {
             return;
         }
-        self.warned.push(kind);
-        let warning = Warning { kind, message };
+        self.warned.push(warning.clone());
         self.inner.mutate(|control, now| {
             control.handle_media(MediaEvent::Warned(self.session, warning), now);
         });
@@ -423,14 +443,22 @@ impl Feed {
                 "there is video and no sound; add an audio track".to_owned(),
             );
         }
-        if let Some(measured) = self.figures.keyframe_interval()
+        if let Some(measured) = self.figures.keyframe_interval(now)
             && measured > LONG_KEYFRAME_INTERVAL
         {
             let warning = inver_shard::Warning::KeyframeInterval { measured };
             let Warning { kind, message } = shown::warning(warning);
             self.warn(kind, message);
         }
-        if let Some(apart) = self.clock.drift() {
+        if let Some(apart) = self.clock.disagreement() {
+            self.warn(
+                WarningKind::ClockDrift,
+                format!(
+                    "the times of sound and picture are {apart:.0} s apart, which cannot be true: \
+                     they are put together as they arrive"
+                ),
+            );
+        } else if let Some(apart) = self.clock.drift() {
             self.warn(
                 WarningKind::ClockDrift,
                 format!(

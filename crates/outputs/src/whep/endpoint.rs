@@ -10,7 +10,7 @@ use inver_http::{
     Caller, Flag, Path, Problem, Query, SDP, bearer, created, options_of_endpoint, read_sdp,
     relation,
 };
-use inver_node::Subscribe;
+use inver_node::{Refusal, RefusalKind, Subscribe};
 use inver_proto::{Door, ParticipantId, RELAY_PATH_HEADER, RelayPath, RoomId};
 use serde::Deserialize;
 use time::OffsetDateTime;
@@ -40,6 +40,14 @@ pub(super) struct Parameters {
     /// Whether the client takes a 406 with our offer.
     #[serde(default, rename = "counter-offer")]
     counter_offer: Flag,
+}
+
+/// A viewer who cannot be shown the room over WebRTC learns where he can see it.
+fn sent_elsewhere(mut refusal: Refusal, elsewhere: Option<String>) -> Refusal {
+    if let (RefusalKind::Unplayable, Some(url)) = (refusal.kind, elsewhere) {
+        refusal.detail = format!("{}; over HLS it can be watched: {url}", refusal.detail);
+    }
+    refusal
 }
 
 /// Tells players that the URL is a WHEP endpoint; GET has no content either way.
@@ -98,6 +106,9 @@ async fn watch(
         (Some(offer), StatusCode::CREATED)
     };
     let relay_path = relay_path(&headers)?;
+    let elsewhere = state
+        .hls
+        .then(|| caller.url(&format!("/hls/{room}/index.m3u8")));
     let started = state
         .door
         .handle
@@ -111,7 +122,8 @@ async fn watch(
             relay_path,
             door: Door::Whep,
         })
-        .await?;
+        .await
+        .map_err(|refusal| sent_elsewhere(refusal, elsewhere))?;
     let session = state.door.session_path(started.token.as_str());
     let video = video_section(&started.sdp);
     let mut response = created(&state.door, &caller, status, started);

@@ -236,6 +236,8 @@ async fn b_frames_that_are_not_coded_again_are_refused_by_name() {
     assert_eq!(problem["type"], "urn:inver:problem:unplayable");
     let detail = problem["detail"].as_str().unwrap_or_default();
     assert!(detail.contains("bf"), "it names the setting: {detail}");
+    let (_, address) = detail.split_once("/hls/room").unwrap_or_default();
+    assert_eq!(address, "/index.m3u8", "it names where to watch: {detail}");
     server.assert_sound();
 }
 

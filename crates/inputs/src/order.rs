@@ -16,7 +16,7 @@ const LEAD: i64 = 1_000_000;
 
 /// Makes decode times: rising, and none later than its picture is shown.
 #[derive(Debug, Default)]
-pub(super) struct Order {
+pub(crate) struct Order {
     depth: usize,
     /// Times of the pictures whose decode times are still to give, in order.
     waiting: VecDeque<MediaTime>,
@@ -27,7 +27,7 @@ pub(super) struct Order {
 
 impl Order {
     /// The decode time of the next picture, of which at most `depth` later ones are shown earlier.
-    pub(super) fn decoded_at(&mut self, pts: MediaTime, keyframe: bool, depth: usize) -> MediaTime {
+    pub(crate) fn decoded_at(&mut self, pts: MediaTime, keyframe: bool, depth: usize) -> MediaTime {
         let depth = depth.min(MOST);
         let anew = self
             .latest
