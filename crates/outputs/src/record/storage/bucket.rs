@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use inver_node::Secret;
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig};
@@ -105,9 +105,7 @@ impl From<object_store::Error> for Failure {
             return Self::Missing;
         }
         // Addresses and answers; what we prove ourselves with is in headers, which are not told.
-        let words = error.to_string();
-        let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-        Self::Storage(words.chars().take(WORDS).collect())
+        Self::Storage(plain(&error.to_string()))
     }
 }
 
@@ -118,79 +116,10 @@ impl Bucket {
     ///
     /// A setting that cannot be.
     pub fn new(config: &StorageConfig) -> Result<Self, BucketError> {
-        let wrong = |key, why: &str| {
-            let why = why.to_owned();
-            Err(BucketError { key, why })
-        };
-        let letters = |text: &str| {
-            let mut bytes = text.bytes();
-            bytes.all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte))
-        };
-        let prefix = config.prefix.trim_matches('/');
-        if config.bucket.is_empty() || config.bucket.contains('/') || !letters(&config.bucket) {
-            return wrong("bucket", "is made of letters, digits, '-', '_' and '.'");
-        }
-        if !letters(prefix) || prefix.split('/').any(|part| part == "." || part == "..") {
-            return wrong(
-                "prefix",
-                "is made of letters, digits, '-', '_', '.' and '/'",
-            );
-        }
-        if config.access_key_id.is_empty() {
-            return wrong("access_key_id", "is needed with a bucket");
-        }
-        if config.secret_access_key.reveal().is_empty() {
-            return wrong("secret_access_key", "is needed with a bucket");
-        }
-        let retry = RetryConfig {
-            backoff: BackoffConfig {
-                init_backoff: Duration::from_millis(200),
-                max_backoff: Duration::from_secs(5),
-                base: 2.0,
-            },
-            max_retries: TIMES,
-            retry_timeout: AGAIN,
-        };
-        let client = ClientOptions::new()
-            .with_connect_timeout(CONNECT)
-            .with_timeout(REQUEST);
-        let mut builder = AmazonS3Builder::new()
-            .with_bucket_name(&config.bucket)
-            .with_region(&config.region)
-            .with_access_key_id(&config.access_key_id)
-            .with_secret_access_key(config.secret_access_key.reveal())
-            .with_virtual_hosted_style_request(!config.path_style)
-            // Not all that speak S3 know how to delete several at once.
-            .with_disable_bulk_delete(true)
-            .with_retry(retry);
-        let mut plain = false;
-        if let Some(endpoint) = &config.endpoint {
-            let parts = endpoint.trim_end_matches('/').split_once("://");
-            let Some((scheme @ ("http" | "https"), host)) = parts else {
-                return wrong("endpoint", "must begin with https:// or http://");
-            };
-            if host.is_empty() || host.contains(['/', '@', '?', '#', ' ']) {
-                let why = "is a scheme and a host, with a port where it needs one, and no more";
-                return wrong("endpoint", why);
-            }
-            plain = scheme == "http";
-            builder = builder.with_endpoint(if config.path_style {
-                format!("{scheme}://{host}")
-            } else {
-                format!("{scheme}://{}.{host}", config.bucket)
-            });
-        }
-        let objects = builder
-            .with_client_options(client.with_allow_http(plain))
-            .build()
-            .map_err(|error| BucketError {
-                key: "endpoint",
-                why: format!("leads to no storage: {error}"),
-            })?;
         Ok(Self {
-            objects: Arc::new(objects),
+            objects: Arc::new(s3(config)?),
             name: config.bucket.clone(),
-            prefix: prefix.to_owned(),
+            prefix: config.prefix.trim_matches('/').to_owned(),
             delete_local: config.delete_local,
         })
     }
@@ -263,6 +192,90 @@ impl Bucket {
     }
 }
 
+/// The client of a bucket.
+fn s3(config: &StorageConfig) -> Result<AmazonS3, BucketError> {
+    let wrong = |key, why: &str| {
+        let why = why.to_owned();
+        Err(BucketError { key, why })
+    };
+    let letters = |text: &str| {
+        let mut bytes = text.bytes();
+        bytes.all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte))
+    };
+    let prefix = config.prefix.trim_matches('/');
+    if config.bucket.is_empty() || config.bucket.contains('/') || !letters(&config.bucket) {
+        return wrong("bucket", "is made of letters, digits, '-', '_' and '.'");
+    }
+    if !letters(prefix) || prefix.split('/').any(|part| part == "." || part == "..") {
+        return wrong(
+            "prefix",
+            "is made of letters, digits, '-', '_', '.' and '/'",
+        );
+    }
+    if config.access_key_id.is_empty() {
+        return wrong("access_key_id", "is needed with a bucket");
+    }
+    if config.secret_access_key.reveal().is_empty() {
+        return wrong("secret_access_key", "is needed with a bucket");
+    }
+    let retry = RetryConfig {
+        backoff: BackoffConfig {
+            init_backoff: Duration::from_millis(200),
+            max_backoff: Duration::from_secs(5),
+            base: 2.0,
+        },
+        max_retries: TIMES,
+        retry_timeout: AGAIN,
+    };
+    let client = ClientOptions::new()
+        .with_connect_timeout(CONNECT)
+        .with_timeout(REQUEST);
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(&config.bucket)
+        .with_region(&config.region)
+        .with_access_key_id(&config.access_key_id)
+        .with_secret_access_key(config.secret_access_key.reveal())
+        .with_virtual_hosted_style_request(!config.path_style)
+        // Not all that speak S3 know how to delete several at once.
+        .with_disable_bulk_delete(true)
+        .with_retry(retry);
+    let mut plain = false;
+    if let Some(endpoint) = &config.endpoint {
+        let parts = endpoint.trim_end_matches('/').split_once("://");
+        let Some((scheme @ ("http" | "https"), host)) = parts else {
+            return wrong("endpoint", "must begin with https:// or http://");
+        };
+        if host.is_empty() || host.contains(['/', '@', '?', '#', ' ']) {
+            let why = "is a scheme and a host, with a port where it needs one, and no more";
+            return wrong("endpoint", why);
+        }
+        plain = scheme == "http";
+        builder = builder.with_endpoint(if config.path_style {
+            format!("{scheme}://{host}")
+        } else {
+            format!("{scheme}://{}.{host}", config.bucket)
+        });
+    }
+    builder
+        .with_client_options(client.with_allow_http(plain))
+        .build()
+        .map_err(|error| BucketError {
+            key: "endpoint",
+            why: format!("leads to no storage: {error}"),
+        })
+}
+
+/// A storage's words on one line, and without how long and how often it was tried: the same trouble
+/// has the same words each time.
+fn plain(words: &str) -> String {
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    let tried = words.split_once(" in ").and_then(|(what, rest)| {
+        let (tried, why) = rest.split_once(" - ")?;
+        tried.contains("retries").then(|| format!("{what}: {why}"))
+    });
+    tried.unwrap_or(words).chars().take(WORDS).collect()
+}
+
 /// Waits for what somebody waits for.
 async fn asked<T>(
     request: impl Future<Output = Result<T, object_store::Error>>,
@@ -270,5 +283,63 @@ async fn asked<T>(
     match tokio::time::timeout(ASKED, request).await {
         Ok(answer) => Ok(answer?),
         Err(_) => Err(Failure::Storage("the storage does not answer".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::signer::Signer as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_bucket_stands_where_the_settings_say() {
+        let config = |endpoint: Option<&str>, path_style| StorageConfig {
+            bucket: "kept".to_owned(),
+            endpoint: endpoint.map(str::to_owned),
+            region: "eu-west-1".to_owned(),
+            access_key_id: "key".to_owned(),
+            secret_access_key: Secret::new("secret"),
+            prefix: String::new(),
+            path_style,
+            delete_local: false,
+        };
+        let own = Some("https://store.example:9000/");
+        for (endpoint, path_style, expected) in [
+            (own, true, "https://store.example:9000/kept/one/0001.mp4"),
+            (own, false, "https://kept.store.example:9000/one/0001.mp4"),
+            (
+                None,
+                true,
+                "https://s3.eu-west-1.amazonaws.com/kept/one/0001.mp4",
+            ),
+            (
+                None,
+                false,
+                "https://kept.s3.eu-west-1.amazonaws.com/one/0001.mp4",
+            ),
+        ] {
+            let config = config(endpoint, path_style);
+            let bucket = Bucket::new(&config).expect("settings that can be");
+            let key = bucket.key(&bucket.location("one"), "0001.mp4");
+            let key = key.expect("in the bucket");
+            let client = s3(&config).expect("settings that can be");
+            let minute = Duration::from_secs(60);
+            let signed = client.signed_url(http::Method::GET, &key, minute);
+            let signed = signed.await.expect("signed").to_string();
+            assert_eq!(signed.split('?').next(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn the_same_trouble_has_the_same_words() {
+        let said = "Error performing PUT http://h/b/k in 723.4ms, after 3 retries, max_retries: 3, \
+                    retry_timeout: 20s - HTTP error:\n error sending request";
+        let expected = "Error performing PUT http://h/b/k: HTTP error: error sending request";
+        assert_eq!(plain(said), expected);
+        assert_eq!(
+            plain("all is lost in there - or not"),
+            "all is lost in there - or not"
+        );
     }
 }
