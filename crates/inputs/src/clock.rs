@@ -178,6 +178,32 @@ mod tests {
     }
 
     #[test]
+    fn clocks_that_run_apart_for_a_day_stay_together() {
+        const DAY: u64 = 24 * 60 * 60;
+        for ppm in [-100.0, 100.0] {
+            let start = Instant::now();
+            let mut clock = Clock::new(start);
+            for second in 0..DAY {
+                let now = start + Duration::from_secs(second);
+                let video = 90_000 * second;
+                let audio = (48_000.0 * second as f64 * (1.0 + ppm * 1e-6)).round() as u64;
+                clock.packet(Kind::Video, video, now);
+                clock.packet(Kind::Audio, audio, now);
+                let low = |timestamp: u64| (timestamp & u64::from(u32::MAX)) as u32;
+                if second % 5 == 0 {
+                    clock.report(Kind::Video, &report(second * 1000, low(video)));
+                    clock.report(Kind::Audio, &report(second * 1000, low(audio)));
+                }
+                let apart = clock.time(Kind::Video, video).0 - clock.time(Kind::Audio, audio).0;
+                assert!(
+                    apart.abs() < 20_000_000,
+                    "{apart} ns apart after {second} s"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn nonsense_in_reports_is_not_believed() {
         let (mut clock, _) = started();
         clock.report(Kind::Video, &report(5000, 90_000));

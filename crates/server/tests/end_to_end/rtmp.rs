@@ -187,9 +187,14 @@ fn warned(room: &Value, kind: &str) -> bool {
 #[tokio::test]
 async fn b_frames_are_warned_about_and_shown_in_order() {
     let _stage = stage().await;
-    let mut server = Server::open().await;
+    let server = Server::open().await;
     let url = server.rtmp("room");
-    let _encoder = Ffmpeg::start(&[PICTURE, TONE, H264_WITH_B_FRAMES, AAC, "-f flv", &url]);
+    b_frames_in_order(server, "-f flv", &url).await;
+}
+
+/// Publishes B-frames to `url`: a viewer over WebRTC sees all pictures in their order.
+pub(crate) async fn b_frames_in_order(mut server: Server, format: &str, url: &str) {
+    let _encoder = Ffmpeg::start(&[PICTURE, TONE, H264_WITH_B_FRAMES, AAC, format, url]);
     server
         .room_until("room", "a warning about B-frames", |room| {
             room["live"] == true && warned(room, "b_frames")

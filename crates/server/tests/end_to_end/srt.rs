@@ -2,7 +2,10 @@
 
 use crate::broadcast::{codecs, lives, plays_aloud};
 use crate::control::{make_room_with_key, sessions};
-use crate::harness::{AAC, Builder, Client, Ffmpeg, Flow, H265, PICTURE, Server, TONE, stage};
+use crate::harness::{
+    AAC, Builder, Client, Ffmpeg, Flow, H264, H265, PICTURE, Server, TONE, stage,
+};
+use crate::rtmp::b_frames_in_order;
 
 #[tokio::test]
 async fn a_transport_stream_is_seen_and_heard_and_read_out() {
@@ -27,6 +30,32 @@ async fn a_transport_stream_is_seen_and_heard_and_read_out() {
         assert!(said.contains("Video: h264"), "{url}: {said}");
         assert!(said.contains("Audio: aac"), "{url}: {said}");
     }
+    encoder.assert_runs();
+    server.assert_sound();
+}
+
+#[tokio::test]
+async fn b_frames_of_a_transport_stream_are_shown_in_order() {
+    let _stage = stage().await;
+    let server = Server::open().await;
+    let url = server.srt("publish:room", "");
+    b_frames_in_order(server, "-f mpegts", &url).await;
+}
+
+#[tokio::test]
+async fn a_transport_stream_over_udp_feeds_its_room() {
+    let _stage = stage().await;
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let address = socket.local_addr().expect("is bound");
+    drop(socket);
+    let inputs = format!("[\"room={address}\"]");
+    let mut server = Builder::new().set("udp.inputs", &inputs).start().await;
+    let url = format!("udp://{address}?pkt_size=1316");
+    let mut encoder = Ffmpeg::start(&[PICTURE, TONE, H264, AAC, "-f mpegts", &url]);
+    let room = lives(&server, "room").await;
+    assert_eq!(sessions(&room)[0]["door"], "udp", "{room:#}");
+    let mut viewer = Client::browser(Flow::Watch, &server.url("/whep/room"), &["--hear", "1"]);
+    plays_aloud(&mut viewer, "h264").await;
     encoder.assert_runs();
     server.assert_sound();
 }
