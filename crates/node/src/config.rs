@@ -25,6 +25,8 @@ pub struct Config {
     pub admin_token: Option<Secret>,
     /// The program's version, shown by the control API.
     pub version: String,
+    /// What this server is called in reports to the service.
+    pub server_name: Option<String>,
     /// Sources with B-frames that may be coded again for viewers over WebRTC at once; each takes
     /// up to a core. 0: viewers of such sources are refused.
     pub recoders: usize,
@@ -49,6 +51,7 @@ impl Default for Config {
             ice_servers: Vec::new(),
             admin_token: None,
             version: String::new(),
+            server_name: None,
             recoders: 0,
             service: Arc::new(BuiltIn),
             reports: ReportPolicy::default(),

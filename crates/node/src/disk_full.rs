@@ -87,6 +87,7 @@ fn open(disk: &Disk) -> Handle {
         policy,
         ice_servers: Vec::new(),
         version: "test".to_owned(),
+        server_name: None,
         recoders: 0,
         service: Arc::new(inver_service::BuiltIn),
         reports: inver_service::ReportPolicy::default(),

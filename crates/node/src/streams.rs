@@ -188,6 +188,7 @@ impl Reported {
     fn gather(&mut self) -> Metadata {
         let mut metadata = Metadata {
             duration: self.begun.elapsed(),
+            ingest_server: self.inner.server_name.clone(),
             ..Metadata::default()
         };
         let inner = &self.inner;

@@ -47,6 +47,16 @@ pub fn shard_config(config: &Config) -> inver_shard::Config {
     }
 }
 
+/// What the server is called where several report to one service: its public name, or the machine's.
+fn server_name(config: &Config) -> Option<String> {
+    let public = config.server.public_url.as_ref();
+    let machine = || {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+        Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+    };
+    public.map(|url| url.host().to_owned()).or_else(machine)
+}
+
 /// Settings of the control plane. Call it within a tokio runtime: hooks have tasks.
 ///
 /// # Errors
@@ -75,6 +85,7 @@ pub fn node_config(config: &Config) -> anyhow::Result<inver_node::Config> {
             .as_ref()
             .map(|token| Secret::new(token.reveal())),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        server_name: server_name(config),
         recoders: rooms.recode_b_frames,
         service: inver_service::build(config.services()).context("[service] and [hooks]")?,
         reports: config.reports(),

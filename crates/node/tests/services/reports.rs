@@ -99,6 +99,7 @@ impl Show {
         };
         let settings = Config {
             service: Arc::new(service),
+            server_name: Some("media-1".to_owned()),
             reports: ReportPolicy {
                 at_limit,
                 ..ReportPolicy::default()
@@ -198,6 +199,11 @@ async fn a_report_tells_how_the_stream_fares() {
     assert_eq!(report.ping_ms, Some(12));
     assert_eq!(report.nack_packets, 40);
     assert_eq!(report.received_packets, 900);
+    assert_eq!(
+        report.ingest_server.as_deref(),
+        Some("media-1"),
+        "the server has a name"
+    );
     assert_eq!(
         report.lost_packets, 100,
         "a tenth of a thousand, counted once"
