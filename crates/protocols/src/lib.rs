@@ -4,7 +4,10 @@
 //! never open a socket, read a clock or decide who may publish.
 
 pub mod ftl;
+mod output;
 mod percent;
 pub mod rtmp;
 pub mod rtsp;
 pub mod srt;
+
+pub use output::Output;

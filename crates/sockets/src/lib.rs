@@ -7,8 +7,10 @@
 //! rooms.
 
 mod backoff;
+mod connection;
 mod limit;
 mod listen;
+mod outgoing;
 pub mod rtmp;
 pub mod rtsp;
 mod said;
@@ -18,7 +20,9 @@ pub mod srt;
 pub mod testing;
 
 pub use backoff::Backoff;
+pub use connection::{Connection, Core, End, Stream};
 pub use limit::{Limit, Limits, Places, Slot};
 pub use listen::accept;
+pub use outgoing::tls_client;
 pub use said::{room_in, shown};
 pub use session::{Stop, client, stopped};

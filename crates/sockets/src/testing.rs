@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::rtmp::Stream;
+use crate::Stream;
 
 /// Longest wait for anything in a test; reached only where the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(10);

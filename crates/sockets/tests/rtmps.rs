@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use inver_outward::Guard;
 use inver_protocols::rtmp::{Purpose, ServerEvent, Target};
-use inver_sockets::rtmp::{Connection, connect, started, tls_client};
+use inver_sockets::rtmp::{Connection, connect, started};
+use inver_sockets::tls_client;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::TcpListener;

@@ -1,8 +1,8 @@
 //! Pushes over RTMP and RTMPS.
 
 use inver_media::Frame;
-use inver_protocols::rtmp::{Client, ClientEvent, Purpose, Target};
-use inver_sockets::rtmp::{Connection, connect, started};
+use inver_protocols::rtmp::{ClientEvent, Purpose, Target};
+use inver_sockets::rtmp::{ClientConnection, connect, started};
 use inver_sockets::{Stop, stopped};
 use tokio::time::Instant;
 
@@ -46,7 +46,7 @@ impl Push {
 
     async fn send_rtmp(
         &self,
-        connection: &mut Connection<Client>,
+        connection: &mut ClientConnection,
         mut tags: FromFrames,
         stop: &mut Stop,
         since: &mut Option<Instant>,
@@ -118,7 +118,7 @@ enum Ended {
 }
 
 fn send(
-    connection: &mut Connection<Client>,
+    connection: &mut ClientConnection,
     tags: &mut FromFrames,
     frame: &Frame,
 ) -> Result<(), Ended> {

@@ -6,9 +6,10 @@ use inver_media::container::flv::TagType;
 use inver_media::container::flv::amf0::Value;
 
 use super::Address;
+use super::Output;
 use super::capabilities::Capabilities;
 use super::command::Command;
-use super::connection::{Connection, Output, WINDOW};
+use super::connection::{Connection, WINDOW};
 use super::error::Error;
 use super::message::{Media, Message, command_body, each_media, event};
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use inver_media::container::flv::TagType;
 use inver_media::container::flv::amf0::Value;
 
+use super::Output;
 use super::chunk_reader::{ChunkReader, number};
 use super::chunk_writer::{ChunkWriter, Outgoing, chunk_stream};
 use super::command;
@@ -29,15 +30,6 @@ pub(super) const WINDOW: u32 = 2_500_000;
 const MIN_WINDOW: u32 = 4096;
 /// Bytes of one [`Output::Send`] from which the next message begins another.
 const SEND_LEN: usize = 64 * 1024;
-
-/// What a connection wants done.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Output<E> {
-    /// Bytes for the other end, in this order.
-    Send(Vec<u8>),
-    /// Something happened.
-    Event(E),
-}
 
 #[derive(Debug)]
 pub(super) struct Connection<E> {

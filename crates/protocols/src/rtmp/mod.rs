@@ -23,11 +23,11 @@ mod handshake;
 mod message;
 mod server;
 
+pub use crate::Output;
 pub(crate) use address::host_and_port;
 pub use address::{Address, Target, TargetError};
 pub use capabilities::Capabilities;
 pub use client::{Client, ClientConfig, ClientEvent, Purpose};
-pub use connection::Output;
 pub use error::{Error, Stage};
 pub use message::Media;
 pub use server::{Connected, Server, ServerEvent};

@@ -5,18 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use inver_outward::Guard;
-use inver_protocols::rtmp::{
-    Capabilities, Client, ClientConfig, ClientEvent, Media, Purpose, Target,
-};
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig as TlsConfig, RootCertStore};
+use inver_protocols::rtmp::{Capabilities, ClientConfig, ClientEvent, Media, Purpose, Target};
+use rustls::ClientConfig as TlsConfig;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
-use super::{Connection, End, Stream};
-
-/// How long resolving, connecting and the TLS handshake may take.
-const CONNECT: Duration = Duration::from_secs(10);
+use super::{ClientConnection, End};
+use crate::outgoing::{self, Outgoing};
 
 /// How long the server may take to allow what is asked for.
 const START: Duration = Duration::from_secs(10);
@@ -41,18 +35,6 @@ pub enum NoConnection {
     Silent,
 }
 
-/// TLS as clients do it, with the roots that browsers trust.
-pub fn tls_client() -> Arc<TlsConfig> {
-    let roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = TlsConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the provider has the default versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Arc::new(config)
-}
-
 /// Connects to a server, over TLS where the target says so; the name is checked and told (SNI).
 ///
 /// # Errors
@@ -62,30 +44,16 @@ pub async fn connect(
     target: &Target,
     tls: &Arc<TlsConfig>,
     purpose: Purpose,
-) -> Result<Connection<Client>, NoConnection> {
-    let connecting = async {
-        let stream = guard.connect(&target.host, target.port, CONNECT).await?;
-        stream.set_nodelay(true)?;
-        if !target.tls {
-            return Ok(Box::new(stream) as Box<dyn Stream>);
-        }
-        let name = ServerName::try_from(target.host.clone())
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let stream = TlsConnector::from(tls.clone())
-            .connect(name, stream)
-            .await?;
-        Ok::<_, io::Error>(Box::new(stream) as Box<dyn Stream>)
-    };
-    let stream = timeout(CONNECT, connecting).await.map_err(|_| {
-        io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long")
-    })??;
+) -> Result<ClientConnection, NoConnection> {
+    let tls = target.tls.then_some(tls);
+    let Outgoing { stream, .. } = outgoing::connect(guard, &target.host, target.port, tls).await?;
     let config = ClientConfig {
         address: target.address.clone(),
         purpose,
         flash_version: FLASH_VERSION.to_owned(),
         enhanced: true,
     };
-    Ok(Connection::client(stream, config))
+    Ok(ClientConnection::client(stream, config))
 }
 
 /// What a server said until media may flow.
@@ -101,7 +69,7 @@ pub struct Begun {
 ///
 /// # Errors
 /// It refuses, ends or says nothing.
-pub async fn started(connection: &mut Connection<Client>) -> Result<Begun, NoConnection> {
+pub async fn started(connection: &mut ClientConnection) -> Result<Begun, NoConnection> {
     let mut begun = Begun {
         capabilities: Capabilities::default(),
         early: Vec::new(),
