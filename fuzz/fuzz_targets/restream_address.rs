@@ -15,7 +15,11 @@ fn run(data: &[u8]) {
             return;
         }
     };
-    assert!(Address::of_push(&text).is_ok() != matches!(address, Address::File(_)));
+    let pulled = matches!(
+        address,
+        Address::File(_) | Address::Rtsp(_) | Address::Whep(_)
+    );
+    assert!(Address::of_push(&text).is_ok() != pulled);
     let shown = address.shown();
     assert!(address.participant().as_str().len() <= 64);
     match &address {
@@ -30,6 +34,23 @@ fn run(data: &[u8]) {
             assert!(shown.ends_with("/***"));
             let said = format!("no {} here", target.address.name);
             assert!(target.address.name.len() < 3 || !address.hide(&said).contains(&said));
+        }
+        Address::Rtsp(target) => {
+            assert!(!target.host.is_empty() && target.port > 0);
+            assert!(target.uri.bytes().all(|byte| byte.is_ascii_graphic()));
+            assert!(shown.len() <= target.host.len() + 22);
+            if let Some(login) = &target.login
+                && login.password.len() > 1
+                && login.password != "***"
+            {
+                let said = format!("no {} here", login.password);
+                assert!(!address.hide(&said).contains(&said));
+            }
+        }
+        Address::Whep(target) => {
+            assert!(!target.host().is_empty() && target.port() > 0);
+            assert!(target.url.username().is_empty() && target.url.password().is_none());
+            assert!(shown.len() <= target.host().len() + 20);
         }
         Address::Srt(target) => {
             assert!(!target.host.is_empty() && target.port > 0);

@@ -424,7 +424,7 @@ impl Handle {
             door: request.door,
         });
         let wish = wish.await?;
-        self.bring(&wish).await;
+        self.bring(&wish, &RelayPath::default()).await;
         inner.fetch(&wish, &RelayPath::default()).await?;
         let ticket = inner.mutate(|control, now| control.begin_subscribe(wish, now))?;
         let (session, source) = (ticket.session, ticket.source);

@@ -48,7 +48,7 @@ pub use media::{Answering, Media};
 pub use pictures::{Pictures, Picturing};
 pub use relay::{Fetching, Pull, Pulled, Relays};
 pub use restream::{
-    Address, ConfiguredRestream, Restream, RestreamNews, RestreamPolicy, Way, tend,
+    Address, ConfiguredRestream, Restream, RestreamNews, RestreamPolicy, Way, WhepTarget, tend,
 };
 pub use secrets::SecretsError;
 pub use store::StoreError;

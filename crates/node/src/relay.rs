@@ -10,7 +10,7 @@ use inver_control::{
     Vouched,
 };
 use inver_control::{Credentials, SessionToken};
-use inver_proto::{CloseCause, Door, NodeId, Relay, RelayPath, RoomId};
+use inver_proto::{CloseCause, Door, NodeId, ParticipantId, Relay, RelayPath, RoomId};
 use tokio::time::{Instant, timeout_at};
 
 use crate::api::SessionEvent;
@@ -90,7 +90,7 @@ impl Handle {
             vouched: Some(Vouched::default()),
         };
         let coming = async {
-            self.bring(&wish).await;
+            self.bring(&wish, &RelayPath::default()).await;
             self.0.fetch(&wish, &RelayPath::default()).await
         };
         timeout_at(deadline, coming).await.unwrap_or_else(|_| {
@@ -106,16 +106,42 @@ impl Handle {
     ///
     /// Somebody publishes there, or the server takes no more sessions.
     pub async fn begin_relay(&self, room: &RoomId, origin: &str) -> Result<Pull, Refusal> {
+        self.begin(room, None, Door::Relay, origin).await
+    }
+
+    /// The same for a pull that the operator or an administrator of the room made, as the
+    /// participant that it has.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::begin_relay`].
+    pub async fn begin_pull(
+        &self,
+        room: &RoomId,
+        participant: &ParticipantId,
+        origin: &str,
+    ) -> Result<Pull, Refusal> {
+        self.begin(room, Some(participant.clone()), Door::Pull, origin)
+            .await
+    }
+
+    async fn begin(
+        &self,
+        room: &RoomId,
+        participant: Option<ParticipantId>,
+        door: Door,
+        origin: &str,
+    ) -> Result<Pull, Refusal> {
         let inner = &self.0;
         let wish = PublishRequest {
             target: PublishTarget::Room(room.clone()),
-            participant: None,
+            participant,
             credentials: Credentials::NONE,
             client: ClientInfo {
                 remote: Some(origin.to_owned()),
                 ..ClientInfo::default()
             },
-            door: Door::Relay,
+            door,
             vouched: Some(Vouched::default()),
         };
         let ticket = inner.mutate(|control, now| control.begin_publish(wish, now))?;
@@ -136,7 +162,7 @@ impl Handle {
 
 impl Inner {
     /// Refuses a room that would come back to this server.
-    fn check_path(&self, path: &RelayPath) -> Result<(), Refusal> {
+    pub(crate) fn check_path(&self, path: &RelayPath) -> Result<(), Refusal> {
         let detail = if path.holds(self.node) {
             "the room would be relayed back to this server; of servers that relay a room from one \
              another, one must not"
@@ -155,7 +181,6 @@ impl Inner {
         wish: &SubscribeRequest,
         path: &RelayPath,
     ) -> Result<(), Refusal> {
-        self.check_path(path)?;
         let Some(relays) = self.relays.get() else {
             return Ok(());
         };

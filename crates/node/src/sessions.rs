@@ -55,7 +55,8 @@ impl Handle {
             door: request.door,
         });
         let wish = wish.await?;
-        self.bring(&wish).await;
+        inner.check_path(&request.relay_path)?;
+        self.bring(&wish, &request.relay_path).await;
         inner.fetch(&wish, &request.relay_path).await?;
         let ticket = inner.mutate(|control, now| control.begin_subscribe(wish, now))?;
         let reserved = Reserved::new(inner, ticket.session);

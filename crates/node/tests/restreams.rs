@@ -109,7 +109,10 @@ async fn what_leads_inside_or_nowhere_is_refused_without_its_key() {
         "rtmp://127.0.0.1/live/geheim",
         "rtmp://localhost/live/geheim",
         "srt://[::1]:9000?streamid=geheim",
-        "http://h/geheim",
+        "ftp://h/geheim",
+        "rtsp://a:geheim@localhost/geheim",
+        "https://:geheim@127.0.0.1/whep/geheim",
+        "http://2130706433/whep/geheim",
         "file:loop.ts",
         "file:../geheim.ts",
     ] {

@@ -104,7 +104,9 @@ pub struct PullList {
 #[serde(deny_unknown_fields)]
 pub struct CreatePull {
     /// `rtmp://host/app/stream`, `rtmps://host/app/stream`,
-    /// `srt://host:port?streamid=...&passphrase=...&latency=120` (milliseconds), or
+    /// `rtsp://user:password@host:554/path` (also `rtsps://`; `?transport=udp` has media come beside
+    /// the connection), `srt://host:port?streamid=...&passphrase=...&latency=120` (milliseconds),
+    /// `https://:token@host/whep/room` (WHEP; also `http://`, the token only where one is needed), or
     /// `file:name.ts` (also `.flv`) in the server's folder for such files, which is played in a
     /// loop.
     #[schema(example = "srt://encoder.example.com:9000?streamid=read:studio")]

@@ -186,7 +186,7 @@ impl Bound {
                 }
             });
         }
-        let tls = inver_sockets::rtmp::tls_client();
+        let tls = inver_sockets::tls_client();
         let pushes = inver_outputs::push::run(handle.clone(), tls.clone(), stop.clone());
         serving.spawn(pushes);
         let fallbacks = inver_inputs::fallback::run(handle.clone(), tls.clone(), stop.clone());

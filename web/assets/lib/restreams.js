@@ -74,7 +74,7 @@ function list(room, what, page) {
     required: true,
     autocomplete: "off",
     spellcheck: "false",
-    placeholder: push ? "rtmps://host/app/stream-key or srt://host:port?streamid=…" : "rtmp://host/app/stream, srt://host:port?streamid=… or file:loop.ts",
+    placeholder: push ? "rtmps://host/app/stream-key or srt://host:port?streamid=…" : "rtsp://user:password@camera/path, https://host/whep/room, rtmp://host/app/stream, srt://host:port or file:loop.ts",
     "aria-label": push ? "Address of the new target" : "Address of the new source",
   });
   const demand = h("input", { type: "checkbox" });

@@ -1,13 +1,16 @@
-//! Pulls: streams of RTMP(S) and SRT servers elsewhere and looping files, brought into rooms.
+//! Pulls: streams of RTMP(S), RTSP(S), SRT and WHEP servers elsewhere and looping files, brought
+//! into rooms.
 //!
 //! Each pull has one task and publishes as a participant of its own name. One on demand begins
 //! when somebody watches or waits, and ends a while after the last one left. What a source sends
-//! passes through the same readers as what encoders send.
+//! passes through the same readers as what encoders send, and over WHEP it goes the way of relays.
 
 mod demand;
 mod file;
 mod media;
 mod remote;
+mod rtsp;
+mod whep;
 
 use std::sync::Arc;
 
@@ -22,7 +25,7 @@ use tokio_rustls::rustls::ClientConfig;
 pub(crate) use file::within;
 
 /// Runs every pull that there is or comes to be, until the stop. `tls` is what sources of
-/// `rtmps://` are trusted by.
+/// `rtmps://` and `rtsps://` are trusted by.
 pub async fn run(handle: Handle, tls: Arc<ClientConfig>, stop: Stop) {
     let pulls = handle.clone();
     inver_node::tend(handle, Way::Pull, stop, move |restream, stop| {
@@ -115,7 +118,9 @@ impl Pull {
     async fn play(&self, since: &mut Option<Instant>) -> String {
         match &self.restream.address {
             Address::Rtmp(target) => Box::pin(self.rtmp(target, since)).await,
+            Address::Rtsp(target) => Box::pin(self.rtsp(target, since)).await,
             Address::Srt(target) => Box::pin(self.srt(target, since)).await,
+            Address::Whep(target) => Box::pin(self.whep(target, since)).await,
             Address::File(path) => Box::pin(self.file(path, since)).await,
         }
     }

@@ -1,8 +1,8 @@
-//! Pulls from RTMP(S) and SRT servers.
+//! Pulls from RTMP(S) and SRT servers, and what all pulls from servers share.
 
 use std::time::Duration;
 
-use inver_node::Feed;
+use inver_node::{Encoder, Feed};
 use inver_protocols::rtmp::{self, ClientEvent, Purpose};
 use inver_protocols::srt::{self, Event};
 use inver_sockets::rtmp::{connect, started};
@@ -14,7 +14,7 @@ use super::media::{Packets, Piece, Tags};
 
 /// Silence after which a source counts as gone. Less would end a pull over a short fault; more
 /// keeps viewers before a still picture.
-const SILENCE: Duration = Duration::from_secs(10);
+pub(super) const SILENCE: Duration = Duration::from_secs(10);
 
 impl Pull {
     /// Plays a stream into the room; returns why that ended.
@@ -95,11 +95,16 @@ impl Pull {
     }
 }
 
+/// What waits for the first frame: words about the source, of which there are few.
+const EARLY: usize = 16;
+
 /// Where a source's media goes: the room, from the first frame on.
 pub(super) struct Sink<'a> {
     pull: &'a Pull,
     since: &'a mut Option<Instant>,
     feed: Option<Feed>,
+    /// What has no time waits for what has.
+    early: Vec<Piece>,
     /// When the source last sent something.
     pub(super) heard: Instant,
 }
@@ -110,6 +115,7 @@ impl<'a> Sink<'a> {
             pull,
             since,
             feed: None,
+            early: Vec::new(),
             heard: Instant::now(),
         }
     }
@@ -123,9 +129,19 @@ impl<'a> Sink<'a> {
             if self.feed.is_none() {
                 match &piece {
                     Piece::Refuse(reason) => return Err(reason.clone()),
-                    // What has no time may wait for what has.
-                    piece if piece.dts().is_none() => continue,
-                    _ => self.feed = Some(self.pull.publish(self.since).await?),
+                    untimed if untimed.dts().is_none() => {
+                        if self.early.len() < EARLY {
+                            self.early.push(piece);
+                        }
+                        continue;
+                    }
+                    _ => {
+                        let mut feed = self.pull.publish(self.since).await?;
+                        for early in self.early.drain(..) {
+                            early.feed(&mut feed)?;
+                        }
+                        self.feed = Some(feed);
+                    }
                 }
             }
             if let Some(feed) = &mut self.feed {
@@ -133,6 +149,16 @@ impl<'a> Sink<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Notes which share of the source's packets is lost.
+    pub(super) fn lost(&mut self, loss: f32) {
+        if let Some(feed) = &mut self.feed {
+            feed.tell(Encoder {
+                loss: Some(loss),
+                ..Encoder::default()
+            });
+        }
     }
 
     /// Waits for the source, for so long as it is not silent and the room wants it.

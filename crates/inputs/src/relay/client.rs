@@ -58,7 +58,7 @@ pub(super) fn url_of(template: &str, room: &RoomId) -> Result<Url, UrlError> {
 }
 
 /// Host, and port where it is not the scheme's own: fit to be shown.
-pub(super) fn origin_of(url: &Url) -> String {
+pub(crate) fn origin_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port() {
         Some(port) => format!("{host}:{port}"),
@@ -68,25 +68,35 @@ pub(super) fn origin_of(url: &Url) -> String {
 
 /// A session that the origin has granted.
 #[derive(Debug)]
-pub(super) struct Granted {
-    pub(super) answer: String,
+pub(crate) struct Granted {
+    pub(crate) answer: String,
     resource: Url,
 }
 
 /// A client for one origin.
 #[derive(Debug)]
-pub(super) struct Origin {
+pub(crate) struct Origin {
     client: Client,
     url: Url,
     token: Option<Secret>,
 }
 
 impl Origin {
+    /// For an origin that the operator vouches for; with `guard`, one that somebody else named.
+    ///
     /// # Errors
     ///
-    /// There is no way to make the requests.
-    pub(super) fn new(url: Url, token: Option<Secret>) -> Result<Self, Refusal> {
-        let client = client(&url, None)?;
+    /// There is no way to make the requests, or it leads inside.
+    pub(crate) fn new(
+        url: Url,
+        token: Option<Secret>,
+        guard: Option<Guard>,
+    ) -> Result<Self, Refusal> {
+        if let Some(guard) = guard {
+            let checked = guard.check(url.host_str().unwrap_or_default());
+            checked.map_err(|inside| Refusal::new(RefusalKind::Internal, inside.to_string()))?;
+        }
+        let client = client(&url, guard)?;
         Ok(Self { client, url, token })
     }
 
@@ -95,7 +105,7 @@ impl Origin {
     /// # Errors
     ///
     /// What viewers here are told.
-    pub(super) async fn ask(&self, offer: &str, path: &RelayPath) -> Result<Granted, Refusal> {
+    pub(crate) async fn ask(&self, offer: &str, path: &RelayPath) -> Result<Granted, Refusal> {
         let asked = tokio::time::timeout(ANSWER, self.ask_on(offer, path)).await;
         asked.unwrap_or_else(|_| Err(self.unavailable("did not answer in time")))
     }
@@ -119,7 +129,7 @@ impl Origin {
         let elsewhere = if url.origin() == self.url.origin() {
             None
         } else {
-            // The configuration vouches for its own URL alone.
+            // Who named the origin vouches for its own URL alone.
             let guard = Guard::PUBLIC_ONLY;
             let inside = || self.unavailable("redirects to an address inside the network");
             let host = url.host_str().unwrap_or_default();
@@ -205,7 +215,7 @@ impl Origin {
     }
 
     /// Ends a session, as far as the origin listens.
-    pub(super) async fn end(&self, granted: &Granted) {
+    pub(crate) async fn end(&self, granted: &Granted) {
         let url = &granted.resource;
         // Who grants a session elsewhere has it end by itself: media has ended.
         if url.origin() != self.url.origin() {
@@ -276,12 +286,12 @@ fn refusal_of(status: StatusCode, origin: &str) -> Refusal {
     match status.as_u16() {
         401 | 403 => new(
             RefusalKind::Unavailable,
-            "which refuses this server; its operator has to set the relay's token",
+            "which refuses this server; it wants a token that may watch there",
         ),
         404 | 409 => new(RefusalKind::Conflict, "where nobody publishes it now"),
         406 => new(
             RefusalKind::Unavailable,
-            "which takes no offer but makes its own; that is not relayed",
+            "which takes no offer but makes its own; that is not understood here",
         ),
         508 => {
             let mut refusal = new(
@@ -329,7 +339,7 @@ mod tests {
     #[test]
     fn the_token_stays_with_its_origin() {
         let url = url_of("http://a.example/whep/{room}", &room()).expect("fits");
-        let origin = Origin::new(url, Some(Secret::new("geheim"))).expect("a client");
+        let origin = Origin::new(url, Some(Secret::new("geheim")), None).expect("a client");
         let token = |url: &str| origin.token_for(&Url::parse(url).expect("a URL"));
         assert_eq!(token("http://a.example/other"), Some("geheim"));
         for other in [
@@ -375,5 +385,105 @@ mod tests {
         let long = format!("{{\"detail\":\"a\\u0007{}\"}}", "b".repeat(500));
         assert_eq!(detail(&long).map(|text| text.len()), Some(MAX_DETAIL));
         assert_eq!(detail("<html>"), None);
+    }
+
+    /// What a server was asked: path, token and way.
+    type Asked = (String, Option<String>, String);
+
+    /// A server that answers what it is told to, by path.
+    async fn server(
+        answer: impl Fn(&str) -> (StatusCode, &'static str, &'static str)
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    ) -> (String, tokio::sync::mpsc::UnboundedReceiver<Asked>) {
+        let (tell, told) = tokio::sync::mpsc::unbounded_channel();
+        let answers = move |request: axum::extract::Request| {
+            let field = |name: &str| {
+                let value = request.headers().get(name)?.to_str().ok()?;
+                Some(value.to_owned())
+            };
+            let path = request.uri().path().to_owned();
+            let (status, location, body) = answer(&path);
+            let way = field(RELAY_PATH_HEADER).unwrap_or_default();
+            let _ = tell.send((path, field("authorization"), way));
+            async move { (status, [(header::LOCATION, location)], body) }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let app = axum::Router::new().fallback(answers);
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        (format!("http://{address}"), told)
+    }
+
+    fn origin(base: &str, guard: Option<Guard>) -> Result<Origin, Refusal> {
+        let url = url_of(&format!("{base}/whep/{{room}}"), &room()).expect("a URL");
+        Origin::new(url, Some(Secret::new("geheim")), guard)
+    }
+
+    #[tokio::test]
+    async fn redirects_are_followed_with_token_and_way_and_the_session_is_where_they_lead() {
+        let (base, mut asked) = server(|path| match path {
+            "/whep/studio" => (StatusCode::TEMPORARY_REDIRECT, "/node/2", ""),
+            "/node/2" => (StatusCode::PERMANENT_REDIRECT, "elsewhere", ""),
+            "/node/elsewhere" => (StatusCode::CREATED, "/sessions/9", "v=0"),
+            _ => (StatusCode::OK, "", ""),
+        })
+        .await;
+        let path = RelayPath::default().then(inver_proto::NodeId(5));
+        let origin = origin(&base, None).expect("a client");
+        let granted = origin.ask("offer", &path).await.expect("it grants");
+        assert_eq!(granted.answer, "v=0");
+        origin.end(&granted).await;
+        let token = Some("Bearer geheim".to_owned());
+        for (wanted, way) in [
+            ("/whep/studio", "0000000000000005"),
+            ("/node/2", "0000000000000005"),
+            ("/node/elsewhere", "0000000000000005"),
+            ("/sessions/9", ""),
+        ] {
+            let expected = (wanted.to_owned(), token.clone(), way.to_owned());
+            assert_eq!(asked.recv().await, Some(expected));
+        }
+    }
+
+    #[tokio::test]
+    async fn redirects_lead_neither_inside_nor_round_and_round_nor_out_of_tls() {
+        let (inside, mut never) = server(|_| (StatusCode::CREATED, "/x", "v=0")).await;
+        let to: &'static str = inside.leak();
+        let (base, _asked) = server(move |_| (StatusCode::TEMPORARY_REDIRECT, to, "")).await;
+        let way = RelayPath::default();
+        let refused = origin(&base, None).expect("a client").ask("o", &way).await;
+        let detail = refused.expect_err("another origin inside").detail;
+        assert!(detail.contains("inside the network"), "{detail}");
+        assert!(never.try_recv().is_err(), "nobody was asked there");
+
+        let (base, _asked) = server(|_| (StatusCode::TEMPORARY_REDIRECT, "/again", "")).await;
+        let refused = origin(&base, None).expect("a client").ask("o", &way).await;
+        let detail = refused.expect_err("round and round").detail;
+        assert!(detail.contains("without end"), "{detail}");
+
+        let (base, _asked) = server(|_| (StatusCode::TEMPORARY_REDIRECT, "", "")).await;
+        let secure = Url::parse(&base.replace("http", "https")).expect("a URL");
+        let plain = headers(header::LOCATION, "http://a.example/");
+        let origin = origin(&base, None).expect("a client");
+        let detail = origin
+            .follow(&secure, &plain)
+            .expect_err("out of TLS")
+            .detail;
+        assert!(detail.contains("https to http"), "{detail}");
+    }
+
+    #[tokio::test]
+    async fn an_origin_that_somebody_named_may_not_be_inside() {
+        let (base, mut never) = server(|_| (StatusCode::CREATED, "/x", "v=0")).await;
+        assert!(origin(&base, Some(Guard::PUBLIC_ONLY)).is_err());
+        let named = base.replace("127.0.0.1", "localhost");
+        let origin = origin(&named, Some(Guard::PUBLIC_ONLY)).expect("a name may be public");
+        let refused = origin.ask("o", &RelayPath::default()).await;
+        assert!(refused.is_err());
+        assert!(never.try_recv().is_err(), "nobody was asked there");
     }
 }

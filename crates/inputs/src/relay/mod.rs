@@ -10,5 +10,6 @@ mod retry;
 mod server;
 
 pub use client::UrlError;
+pub(crate) use client::{Granted, Origin, origin_of};
 pub use inver_proto::{RoomPattern as Pattern, RoomPatternError as PatternError};
 pub use server::{Config, Relays, Room};

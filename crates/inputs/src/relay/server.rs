@@ -151,7 +151,7 @@ impl Relays {
         let url = url_of(&room.url, id)
             .map_err(|error| Refusal::new(RefusalKind::Internal, error.to_string()))?;
         let origin_name = origin_of(&url);
-        let origin = Origin::new(url, room.token.clone())?;
+        let origin = Origin::new(url, room.token.clone(), None)?;
         let (state, receiver) = watch::channel(State::Connecting);
         let flight = Flight {
             origin: origin_name.clone(),

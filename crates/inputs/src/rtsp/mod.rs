@@ -9,3 +9,4 @@ mod session;
 mod to_frames;
 
 pub use server::{Config, Server};
+pub(crate) use to_frames::ToFrames;

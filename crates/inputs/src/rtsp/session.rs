@@ -34,6 +34,7 @@ pub(super) struct Session<'a> {
 struct Publisher {
     feed: Feed,
     frames: ToFrames,
+    transports: Vec<Option<Transport>>,
     datagrams: Option<Registered>,
     told: Instant,
 }
@@ -129,6 +130,7 @@ impl Session<'_> {
         Ok(Some(Publisher {
             feed,
             frames,
+            transports: Vec::new(),
             datagrams: None,
             told: Instant::now(),
         }))
@@ -209,6 +211,7 @@ impl Session<'_> {
                 Woken::Time => publisher.frames.handle_timeout(now(), &mut frames),
             }
             publisher.deliver(&mut frames);
+            self.report(&mut publisher);
         }
         // The place is free for others before the last words are said.
         drop(publisher);
@@ -260,14 +263,32 @@ impl Session<'_> {
                 }
             }
         }
+        publisher.transports = transports.to_vec();
         self.connection.accept_start(&[])
+    }
+
+    /// Tells the encoder what came of its packets, where that is due.
+    fn report(&mut self, publisher: &mut Publisher) {
+        for (track, report) in publisher.frames.reports(now()) {
+            match publisher.transports.get(track).copied().flatten() {
+                Some(Transport::Interleaved { .. }) => {
+                    self.connection.core().send(track, true, &report);
+                }
+                Some(Transport::Udp(ports)) => {
+                    if let Some(udp) = &self.udp {
+                        udp.send(self.from.ip(), ports, true, &report);
+                    }
+                }
+                None => {}
+            }
+        }
     }
 }
 
 impl Publisher {
     fn take(&mut self, track: usize, report: bool, data: &[u8], frames: &mut Vec<Frame>) {
         if report {
-            self.frames.report(track, data);
+            self.frames.report(track, data, now());
         } else {
             self.frames.packet(track, data, now(), frames);
         }

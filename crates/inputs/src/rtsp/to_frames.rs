@@ -1,11 +1,13 @@
-//! RTP packets of a publisher's tracks into frames.
+//! RTP packets of a publisher's or a camera's tracks into frames.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use inver_media::codec::records;
 use inver_media::payload::{Depacketized, Depacketizer, PayloadPacket};
 use inver_media::{Frame, Kind};
-use inver_protocols::rtsp::rtp::{Receiver, SenderReport, Settings, packet, sender_report};
+use inver_protocols::rtsp::rtp::{
+    Receiver, Reception, SenderReport, Settings, packet, sender_report,
+};
 use inver_protocols::rtsp::sdp::{Announced, Format};
 
 use crate::clock::Clock;
@@ -15,8 +17,14 @@ use crate::order::Order;
 /// have been overtaken.
 const VIDEO: Settings = Settings {
     asks: false,
-    patience: std::time::Duration::from_millis(100),
+    patience: Duration::from_millis(100),
 };
+
+/// What names us in reports: nobody sends media to a publisher, so it cannot be mistaken.
+const OWN: u32 = 0x496e_7665;
+
+/// How often senders are told what came of their packets (RFC 3550, 6.2).
+const REPORT: Duration = Duration::from_secs(5);
 
 /// One track.
 #[derive(Debug)]
@@ -25,6 +33,7 @@ struct Track {
     rate: u32,
     payload_type: u8,
     receiver: Receiver,
+    reception: Reception,
     depacketizer: Depacketizer,
     /// The last extended timestamp, at `rate`; 0 before the first packet.
     last: u64,
@@ -36,17 +45,19 @@ struct Track {
 
 /// Turns the packets of one publisher into frames: the first picture and the first sound.
 #[derive(Debug)]
-pub(super) struct ToFrames {
+pub(crate) struct ToFrames {
     /// In the order of the description; `None` for what is not taken.
     tracks: Vec<Option<Track>>,
     clock: Clock,
     /// What is not taken, and why, for people.
-    pub(super) dropped: Vec<String>,
+    pub(crate) dropped: Vec<String>,
+    /// When senders are told next.
+    report_at: Instant,
 }
 
 impl ToFrames {
     /// For what a publisher announced. `None`: nothing of it is taken.
-    pub(super) fn new(announced: &[Announced], now: Instant) -> Self {
+    pub(crate) fn new(announced: &[Announced], now: Instant) -> Self {
         let mut dropped = Vec::new();
         let mut taken = [false; 2];
         let tracks = announced.iter().map(|announced| {
@@ -71,28 +82,35 @@ impl ToFrames {
             tracks: tracks.collect(),
             clock: Clock::new(now),
             dropped,
+            report_at: now + REPORT,
         }
     }
 
     /// Whether nothing of what was announced is taken.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.tracks.iter().all(Option::is_none)
     }
 
+    /// Which tracks of what was announced are taken.
+    pub(crate) fn taken(&self) -> impl Iterator<Item = bool> {
+        self.tracks.iter().map(Option::is_some)
+    }
+
     /// Takes an RTCP packet of a track.
-    pub(super) fn report(&mut self, track: usize, data: &[u8]) {
+    pub(crate) fn report(&mut self, track: usize, data: &[u8], now: Instant) {
         let Some(Some(track)) = self.tracks.get_mut(track) else {
             return;
         };
         let Some(report) = sender_report(data) else {
             return;
         };
+        track.reception.sender(&report, now);
         track.report = Some(report);
         track.place(&mut self.clock);
     }
 
     /// Takes an RTP packet of a track and appends the frames that it completes.
-    pub(super) fn packet(
+    pub(crate) fn packet(
         &mut self,
         track: usize,
         data: &[u8],
@@ -105,13 +123,14 @@ impl ToFrames {
         if let Some(rtp) = packet(data)
             && rtp.payload_type == of.payload_type
         {
+            of.reception.packet(&rtp, now);
             of.receiver.receive(&rtp, now);
         }
         self.drain(track, frames);
     }
 
     /// Gives up what is missing for too long.
-    pub(super) fn handle_timeout(&mut self, now: Instant, frames: &mut Vec<Frame>) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant, frames: &mut Vec<Frame>) {
         for index in 0..self.tracks.len() {
             if let Some(Some(track)) = self.tracks.get_mut(index) {
                 track.receiver.handle_timeout(now);
@@ -121,15 +140,29 @@ impl ToFrames {
     }
 
     /// When [`Self::handle_timeout`] is due.
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let tracks = self.tracks.iter().flatten();
         tracks
             .filter_map(|track| track.receiver.poll_timeout())
             .min()
     }
 
+    /// Reports to the senders of tracks, where they are due; none while packets of none came.
+    pub(crate) fn reports(&mut self, now: Instant) -> Vec<(usize, Vec<u8>)> {
+        if now < self.report_at {
+            return Vec::new();
+        }
+        self.report_at = now + REPORT;
+        let tracks = self.tracks.iter_mut().enumerate();
+        let due = tracks.filter_map(|(index, track)| {
+            let track = track.as_mut()?;
+            Some((index, track.reception.report(now)))
+        });
+        due.collect()
+    }
+
     /// The share of packets that were lost, where any came.
-    pub(super) fn loss(&self) -> Option<f32> {
+    pub(crate) fn loss(&self) -> Option<f32> {
         let counters = self
             .tracks
             .iter()
@@ -209,6 +242,7 @@ impl Track {
             rate: format.rate.max(1),
             payload_type: format.payload_type,
             receiver: Receiver::new(0, settings),
+            reception: Reception::new(OWN, format.rate.max(1)),
             depacketizer: Depacketizer::with_config(format.config.clone()),
             last: 0,
             report: None,
@@ -273,8 +307,8 @@ mod tests {
         let (mut video, mut audio) = (Sender::new(96, 1, 7), Sender::new(97, 2, 9));
         // Both timestamps belong to the same moment; the sound arrives 300 ms late.
         let ntp = 3_900_000_000 << 32;
-        frames.report(0, &video.report(ntp, 90_000));
-        frames.report(1, &audio.report(ntp, 44_100));
+        frames.report(0, &video.report(ntp, 90_000), start);
+        frames.report(1, &audio.report(ntp, 44_100), start);
         let mut out = Vec::new();
         frames.packet(0, &video.packet(&PICTURE, true, 90_000), start, &mut out);
         frames.packet(1, &audio.packet(&SOUND, true, 44_100), later, &mut out);
@@ -303,7 +337,7 @@ mod tests {
         ] {
             for track in 0..4 {
                 frames.packet(track, data, now, &mut out);
-                frames.report(track, data);
+                frames.report(track, data, now);
             }
         }
         assert!(out.is_empty());

@@ -42,7 +42,13 @@ impl FallbackSource {
             Some(_) => format!("{wrong}; a picture's name ends in .jpg, .jpeg or .png"),
             None => wrong,
         };
-        Address::of_pull(text).map(Self::Stream).map_err(wrong)
+        match Address::of_pull(text).map_err(wrong)? {
+            // What comes over WebRTC is no feed, of which alone stand-ins are made.
+            Address::Whep(_) => {
+                Err("a room's WHEP URL cannot stand in; RTMP, RTSP, SRT and files can".to_owned())
+            }
+            address => Ok(Self::Stream(address)),
+        }
     }
 
     pub(crate) fn of(url: &Secret) -> Result<Self, String> {
@@ -91,6 +97,7 @@ mod tests {
             ("FILE:slate.jpeg", "file:slate.jpeg", true),
             ("file:loop.ts", "file:loop.ts", false),
             ("rtmp://h/app/geheim", "rtmp://h:1935/app/***", false),
+            ("rtsp://u:geheim@h/geheim", "rtsp://h:554/***", false),
         ] {
             let source = FallbackSource::parse(url).expect(url);
             assert_eq!(source.shown(), shown, "{url}");

@@ -1,7 +1,9 @@
 //! Where a push goes and a pull comes from: parsed, and shown without what is secret.
 
 use inver_proto::ParticipantId;
-use inver_protocols::{rtmp, srt};
+use inver_protocols::{rtmp, rtsp, srt};
+
+use super::WhepTarget;
 
 /// Longest address that is read.
 const MAX_ADDRESS: usize = 2048;
@@ -17,8 +19,12 @@ const FILES: [&str; 2] = ["ts", "flv"];
 pub enum Address {
     /// RTMP, plain or over TLS.
     Rtmp(rtmp::Target),
+    /// RTSP, plain or over TLS; only pulled.
+    Rtsp(Box<rtsp::Target>),
     /// SRT; this end calls.
     Srt(Box<srt::Target>),
+    /// WHEP; only pulled.
+    Whep(Box<WhepTarget>),
     /// A file in the folder for such files, by its path below it.
     File(String),
 }
@@ -30,7 +36,9 @@ impl Address {
     /// Says what is wrong and what would be right, without repeating the address.
     pub fn of_push(text: &str) -> Result<Self, String> {
         match Self::parse(text)? {
-            Self::File(_) => Err("a push goes to rtmp://, rtmps:// or srt://".to_owned()),
+            Self::Rtsp(_) | Self::Whep(_) | Self::File(_) => {
+                Err("a push goes to rtmp://, rtmps:// or srt://".to_owned())
+            }
             address @ (Self::Rtmp(_) | Self::Srt(_)) => Ok(address),
         }
     }
@@ -55,12 +63,17 @@ impl Address {
             "rtmp" | "rtmps" => rtmp::Target::parse(text)
                 .map(Self::Rtmp)
                 .map_err(|error| error.to_string()),
+            "rtsp" | "rtsps" => rtsp::Target::parse(text)
+                .map(|target| Self::Rtsp(Box::new(target)))
+                .map_err(|error| error.to_string()),
             "srt" => srt::Target::parse(text)
                 .map(|target| Self::Srt(Box::new(target)))
                 .map_err(|error| error.to_string()),
+            "http" | "https" => WhepTarget::parse(text).map(|target| Self::Whep(Box::new(target))),
             "file" => file(rest).map(Self::File),
             _ => Err(
-                "the url begins with none of rtmp://, rtmps://, srt:// and, for pulls, file:"
+                "the url begins with none of rtmp://, rtmps://, srt:// and, for pulls, rtsp://, \
+                 rtsps://, https:// (WHEP) and file:"
                     .to_owned(),
             ),
         }
@@ -70,12 +83,15 @@ impl Address {
     pub fn host(&self) -> Option<(&str, u16)> {
         match self {
             Self::Rtmp(target) => Some((&target.host, target.port)),
+            Self::Rtsp(target) => Some((&target.host, target.port)),
             Self::Srt(target) => Some((&target.host, target.port)),
+            Self::Whep(target) => Some((target.host(), target.port())),
             Self::File(_) => None,
         }
     }
 
-    /// The address as everybody may see it: the stream of RTMP and the query of SRT may be keys.
+    /// The address as everybody may see it: the stream of RTMP, paths of RTSP and WHEP, and the query
+    /// of SRT may be keys.
     pub fn shown(&self) -> String {
         match self {
             Self::Rtmp(target) => {
@@ -84,12 +100,22 @@ impl Address {
                 let app = target.address.application();
                 format!("{scheme}://{host}:{port}/{app}/***")
             }
+            Self::Rtsp(target) => {
+                let scheme = if target.tls { "rtsps" } else { "rtsp" };
+                let path = if target.path().len() > 1 { "/***" } else { "" };
+                format!(
+                    "{scheme}://{}:{}{path}",
+                    bracketed(&target.host),
+                    target.port
+                )
+            }
             Self::Srt(target) => {
                 let asks =
                     !target.config.stream_id.is_empty() || target.config.passphrase.is_some();
                 let query = if asks { "?***" } else { "" };
                 format!("srt://{}:{}{query}", bracketed(&target.host), target.port)
             }
+            Self::Whep(target) => target.shown(),
             Self::File(path) => format!("file:{path}"),
         }
     }
@@ -101,11 +127,23 @@ impl Address {
                 let address = &target.address;
                 vec![&address.name, address.stream()]
             }
+            Self::Rtsp(target) => {
+                let path = target.path();
+                let bare = path.split_once('?').map_or(path, |(bare, _)| bare);
+                let mut secrets = vec![path, bare, bare.trim_matches('/')];
+                if let Some(login) = &target.login {
+                    secrets.extend([login.password.as_str(), login.user.as_str()]);
+                }
+                // A word of one letter is no secret, and stands everywhere.
+                secrets.retain(|secret| secret.len() > 1);
+                secrets
+            }
             Self::Srt(target) => {
                 let config = &target.config;
                 let passphrase = config.passphrase.as_deref().unwrap_or_default();
                 vec![&config.stream_id, passphrase]
             }
+            Self::Whep(target) => target.secrets(),
             Self::File(_) => Vec::new(),
         };
         let mut text: String = text.chars().filter(|c| !c.is_control()).collect();
@@ -118,9 +156,11 @@ impl Address {
 
     /// The name under which a pull publishes, made from where it comes from.
     pub fn participant(&self) -> ParticipantId {
-        let source = match self {
+        let source: &str = match self {
             Self::Rtmp(target) => &target.host,
+            Self::Rtsp(target) => &target.host,
             Self::Srt(target) => &target.host,
+            Self::Whep(target) => target.host().trim_matches(['[', ']']),
             Self::File(path) => path,
         };
         let letters = source.chars().map(|letter| match letter {
@@ -190,8 +230,14 @@ mod tests {
                 "srt://h:9000?***",
             ),
             ("srt://h:9000", "srt://h:9000"),
+            (
+                "rtsp://admin:geheim@cam/geheim?x=1&transport=udp",
+                "rtsp://cam:554/***",
+            ),
+            ("rtsps://u:geheim@[::1]:8555/", "rtsps://[::1]:8555"),
+            ("https://:geheim@h/whep/room?x=geheim", "https://h:443/***"),
         ] {
-            let Ok(address) = Address::of_push(url) else {
+            let Ok(address) = Address::of_pull(url) else {
                 // Not an address: nothing to show.
                 continue;
             };
@@ -227,6 +273,7 @@ mod tests {
             assert!(Address::of_pull(url).is_err(), "{url}");
         }
         assert!(Address::of_push("file:loop.ts").is_err());
+        assert!(Address::of_push("rtsp://cam/x").is_err());
     }
 
     #[test]
@@ -248,13 +295,16 @@ mod tests {
         assert_eq!(said, "live: no *** here, nor ***");
         let address = Address::of_push("srt://h:1?streamid=geheim").expect("an address");
         assert_eq!(address.hide("geheim is unknown"), "*** is unknown");
+        let camera = Address::of_pull("rtsp://admin:geheim@cam/live/key?x=1").expect("an address");
+        let said = camera.hide("no admin with geheim at /live/key?x=1, nor live/key");
+        assert_eq!(said, "no *** with *** at ***, nor ***");
     }
 
     #[test]
     fn other_schemes_are_refused() {
         for url in [
             "",
-            "http://h/x",
+            "ftp://h/x",
             "rtmp:/h/a/b",
             "rtmp://h",
             "rtmp://h/a\n/b",

@@ -5,7 +5,7 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use inver_control::{Action, SubscribeRequest};
-use inver_proto::RoomId;
+use inver_proto::{RelayPath, RoomId};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Restreams, Way};
@@ -18,8 +18,15 @@ const WISH: Duration = Duration::from_secs(10);
 /// How often a room is looked at beside its events, of which some may be lost.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// The last wish to watch a room.
+pub(super) struct Wanted {
+    at: Instant,
+    /// The servers that wait for the room.
+    path: RelayPath,
+}
+
 impl Restreams {
-    fn wishes(&self) -> MutexGuard<'_, HashMap<RoomId, Instant>> {
+    fn wishes(&self) -> MutexGuard<'_, HashMap<RoomId, Wanted>> {
         self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -28,17 +35,35 @@ impl Handle {
     /// Notes that somebody who may watch the room wants to; nothing where no pull on demand would
     /// feed it. Doors whose watchers have no session call it with each request.
     pub fn want(&self, room: &RoomId) {
+        self.want_for(room, &RelayPath::default());
+    }
+
+    fn want_for(&self, room: &RoomId, path: &RelayPath) {
         if self.comes_on_demand(room) {
             let mut wishes = self.0.restreams.wishes();
-            wishes.retain(|_, at| at.elapsed() < WISH);
-            wishes.insert(room.clone(), Instant::now());
+            wishes.retain(|_, wanted| wanted.at.elapsed() < WISH);
+            let wanted = Wanted {
+                at: Instant::now(),
+                path: path.clone(),
+            };
+            wishes.insert(room.clone(), wanted);
         }
+    }
+
+    /// The servers that wait for a room which is pulled, this one at the end: what another server
+    /// is told, so that it does not pull the room from here.
+    pub fn pull_path(&self, room: &RoomId) -> RelayPath {
+        let wishes = self.0.restreams.wishes();
+        let path = wishes.get(room).map(|wanted| wanted.path.clone());
+        path.unwrap_or_default().then(self.node_id())
     }
 
     /// Whether somebody watches the room, waits in it, or wanted to a moment ago.
     pub fn is_wanted(&self, room: &RoomId) -> bool {
         let wishes = self.0.restreams.wishes();
-        wishes.get(room).is_some_and(|at| at.elapsed() < WISH)
+        wishes
+            .get(room)
+            .is_some_and(|wanted| wanted.at.elapsed() < WISH)
             || self.0.look(|control| control.wanted_by(room)) > 0
     }
 
@@ -50,8 +75,9 @@ impl Handle {
     }
 
     /// Waits a while for what a pull on demand brings, where there is one and the one who asks may
-    /// watch. Whoever waits in the room for its publisher is seen there.
-    pub(crate) async fn bring(&self, wish: &SubscribeRequest) {
+    /// watch. Whoever waits in the room for its publisher is seen there. `path` names
+    /// the servers that wait.
+    pub(crate) async fn bring(&self, wish: &SubscribeRequest, path: &RelayPath) {
         let room = &wish.room;
         let is_there = || self.0.look(|control| control.takes_viewers(room));
         if !self.comes_on_demand(room) || is_there() {
@@ -66,7 +92,7 @@ impl Handle {
         }
         // Before the first look, so that nothing falls in between.
         let mut events = self.events(Some(room), None);
-        self.want(room);
+        self.want_for(room, path);
         let coming = async {
             while !is_there() {
                 if let Ok(None) = timeout(LOOK, events.next()).await {

@@ -7,6 +7,7 @@ mod address;
 mod demand;
 mod handle;
 mod tend;
+mod whep;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -20,12 +21,12 @@ use inver_proto::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 pub use address::Address;
 pub(crate) use address::file_below;
 pub(crate) use handle::check_outside;
 pub use tend::tend;
+pub use whep::WhepTarget;
 
 /// Which way media goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -164,7 +165,7 @@ pub(crate) struct Restreams {
     entries: Mutex<BTreeMap<RestreamId, Entry>>,
     changed: watch::Sender<u64>,
     /// When somebody last wanted to watch what is pulled on demand.
-    wishes: Mutex<HashMap<RoomId, Instant>>,
+    wishes: Mutex<HashMap<RoomId, demand::Wanted>>,
 }
 
 impl Restreams {

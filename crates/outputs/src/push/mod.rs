@@ -67,7 +67,9 @@ impl Push {
             let end = match &self.restream.address {
                 Address::Rtmp(target) => Box::pin(self.rtmp(target, &mut stop, &mut since)).await,
                 Address::Srt(target) => Box::pin(self.srt(target, &mut stop, &mut since)).await,
-                Address::File(_) => End::Failed("a file is no target".to_owned()),
+                Address::Rtsp(_) | Address::Whep(_) | Address::File(_) => {
+                    End::Failed("nothing is pushed there".to_owned())
+                }
             };
             let reason = match end {
                 End::Stopped => return,

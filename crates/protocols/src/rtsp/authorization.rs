@@ -29,6 +29,16 @@ impl Algorithm {
         }
     }
 
+    /// The algorithm of a parameter, by default MD5; `None` for others.
+    pub(super) fn parse(name: Option<&str>) -> Option<Self> {
+        match name {
+            None => Some(Self::Md5),
+            Some(name) if name.eq_ignore_ascii_case("MD5") => Some(Self::Md5),
+            Some(name) if name.eq_ignore_ascii_case("SHA-256") => Some(Self::Sha256),
+            Some(_) => None,
+        }
+    }
+
     /// The hash of a text in hexadecimal digits.
     pub fn hash(self, text: &str) -> String {
         match self {
@@ -111,12 +121,7 @@ impl Authorization {
                 .find(|(parameter, _)| parameter.eq_ignore_ascii_case(name))
                 .map(|(_, value)| value.clone())
         };
-        let algorithm = match find("algorithm") {
-            None => Algorithm::Md5,
-            Some(name) if name.eq_ignore_ascii_case("MD5") => Algorithm::Md5,
-            Some(name) if name.eq_ignore_ascii_case("SHA-256") => Algorithm::Sha256,
-            Some(_) => return None,
-        };
+        let algorithm = Algorithm::parse(find("algorithm").as_deref())?;
         let quality = match find("qop") {
             None => None,
             Some(qop) if qop == "auth" => Some((find("nc")?, find("cnonce")?)),
@@ -156,7 +161,7 @@ impl Digest {
 }
 
 /// `name=value` or `name="value"`, with commas between.
-fn parameters(mut text: &str) -> Vec<(String, String)> {
+pub(super) fn parameters(mut text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     while let Some((name, rest)) = text.split_once('=') {
         let name = name.trim_matches([' ', ',', '\t']).to_owned();

@@ -4,10 +4,10 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The lines before a body are longer than [`super::MAX_HEAD`].
-    #[error("the request's header is longer than {} bytes", super::MAX_HEAD)]
+    #[error("the header is longer than {} bytes", super::MAX_HEAD)]
     HeadTooLong,
     /// A body is longer than [`super::MAX_BODY`].
-    #[error("the request's body is longer than {} bytes", super::MAX_BODY)]
+    #[error("the body is longer than {} bytes", super::MAX_BODY)]
     BodyTooLong,
     /// What came is no RTSP.
     #[error("{0}")]

@@ -50,15 +50,6 @@ pub enum Event {
     Ended,
 }
 
-/// What to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
-    /// Send bytes.
-    Send(Vec<u8>),
-    /// Something happened.
-    Event(Event),
-}
-
 /// Where a track's packets begin, which the answer to PLAY tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Started {

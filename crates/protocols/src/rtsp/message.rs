@@ -57,6 +57,14 @@ impl Method {
     /// The word on the wire.
     pub fn as_str(&self) -> &str {
         match self {
+            Self::Other(text) => text,
+            known => known.word(),
+        }
+    }
+
+    /// The word of a method that is known.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
             Self::Options => "OPTIONS",
             Self::Describe => "DESCRIBE",
             Self::Announce => "ANNOUNCE",
@@ -67,7 +75,7 @@ impl Method {
             Self::Teardown => "TEARDOWN",
             Self::GetParameter => "GET_PARAMETER",
             Self::SetParameter => "SET_PARAMETER",
-            Self::Other(text) => text,
+            Self::Other(_) => "an unknown method",
         }
     }
 }
@@ -129,6 +137,58 @@ impl Request {
     }
 }
 
+/// An answer of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// Its code, 100 to 599.
+    pub code: u16,
+    /// What it says of the code.
+    pub words: String,
+    fields: Vec<(String, String)>,
+    /// What stands behind the empty line.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// Reads the lines before the body, without the empty one.
+    pub(super) fn parse(head: &str) -> Result<Self, Error> {
+        let mut lines = head.lines();
+        let first = lines.next().unwrap_or_default();
+        let mut words = first.splitn(3, ' ');
+        let version = words.next().unwrap_or_default();
+        let code = words.next().and_then(|code| code.parse().ok());
+        let code: u16 = code
+            .filter(|code| version.starts_with("RTSP/1.") && (100..600).contains(code))
+            .ok_or(Error::Malformed(
+                "the answer's first line is no status line",
+            ))?;
+        Ok(Self {
+            code,
+            words: words.next().unwrap_or_default().trim().to_owned(),
+            fields: fields(lines)?,
+            body: Vec::new(),
+        })
+    }
+
+    /// The first value of a header field, by name without regard to case.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// All values of a header field, in the order in which they came.
+    pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        let named = self.fields.iter();
+        named
+            .filter(move |(field, _)| field.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The number of the request that it answers.
+    pub fn cseq(&self) -> Option<u32> {
+        self.field("CSeq")?.parse().ok()
+    }
+}
+
 /// Names and values of header lines.
 pub(super) fn fields<'a>(
     lines: impl Iterator<Item = &'a str>,
@@ -147,7 +207,7 @@ pub(super) fn fields<'a>(
             .split_once(':')
             .ok_or(Error::Malformed("a header line has no colon"))?;
         if fields.len() == MAX_FIELDS {
-            return Err(Error::Malformed("the request has too many header lines"));
+            return Err(Error::Malformed("there are too many header lines"));
         }
         if value.chars().any(|char| char.is_control() && char != '\t') {
             return Err(Error::Malformed("a header has control characters"));

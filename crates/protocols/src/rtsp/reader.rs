@@ -1,7 +1,6 @@
-//! Bytes into requests and interleaved packets (RFC 2326, 10.12).
+//! Bytes into requests, answers and interleaved packets (RFC 2326, 10.12).
 
-use super::message::fields;
-use super::{Error, Request};
+use super::{Error, Request, Response};
 
 /// Bytes of the lines before a body. Clients send a few hundred; more would only let a client keep
 /// more memory busy.
@@ -15,8 +14,8 @@ pub const MAX_BODY: usize = 64 * 1024;
 pub enum Part {
     /// A request.
     Request(Request),
-    /// An answer, to nothing that was asked.
-    Answer,
+    /// An answer.
+    Answer(Response),
     /// A packet between the requests.
     Packet {
         /// Its channel, as SETUP numbered it.
@@ -102,13 +101,12 @@ impl Reader {
         }
         let rest = self.buffer.get(self.start..).unwrap_or_default();
         let head = rest.get(..head_len).unwrap_or_default();
-        let head = std::str::from_utf8(head)
-            .map_err(|_| Error::Malformed("the request's header is no text"))?;
+        let head =
+            std::str::from_utf8(head).map_err(|_| Error::Malformed("the header is no text"))?;
         let (mut part, length) = if head.starts_with("RTSP/") {
-            let fields = fields(head.lines().skip(1))?;
-            let mut lengths = fields.iter();
-            let length = lengths.find(|(name, _)| name.eq_ignore_ascii_case("Content-Length"));
-            (Part::Answer, length.map(|(_, value)| value.clone()))
+            let answer = Response::parse(head)?;
+            let length = answer.field("Content-Length").map(str::to_owned);
+            (Part::Answer(answer), length)
         } else {
             let request = Request::parse(head)?;
             let length = request.field("Content-Length").map(str::to_owned);
@@ -123,8 +121,10 @@ impl Reader {
         let Some(body) = rest.get(body_at..body_at + length) else {
             return Ok(None);
         };
-        if let Part::Request(request) = &mut part {
-            request.body = body.to_vec();
+        match &mut part {
+            Part::Request(request) => request.body = body.to_vec(),
+            Part::Answer(answer) => answer.body = body.to_vec(),
+            Part::Packet { .. } => {}
         }
         self.take(body_at + length);
         Ok(Some(part))

@@ -94,6 +94,15 @@ pub fn parse(body: &[u8]) -> Result<Vec<Announced>, SdpError> {
     Ok(sections.iter().map(announced).collect())
 }
 
+/// The URI of all tracks together, where a description names one.
+pub fn aggregate(body: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(body).ok()?;
+    let session = text.lines().take(MAX_LINES);
+    let mut session = session.take_while(|line| !line.starts_with("m="));
+    let control = session.find_map(|line| line.strip_prefix("a=control:"))?;
+    Some(control.trim()).filter(|control| !control.is_empty() && *control != "*")
+}
+
 fn announced(section: &Section<'_>) -> Announced {
     let mut attributes = section.attributes.iter();
     let control = attributes.find(|(name, _)| *name == "control");

@@ -83,7 +83,7 @@ struct Pending {
 pub struct Server {
     pub(super) settings: Settings,
     reader: Reader,
-    outputs: VecDeque<Output>,
+    outputs: VecDeque<Output<Event>>,
     queued: usize,
     pub(super) phase: Phase,
     pub(super) base: String,
@@ -147,7 +147,8 @@ impl Server {
         while self.wants_input() {
             match self.reader.next_part() {
                 Ok(None) => break,
-                Ok(Some(Part::Answer)) => {}
+                // Nothing was asked of the client.
+                Ok(Some(Part::Answer(_))) => {}
                 Ok(Some(Part::Request(request))) => {
                     self.asked = true;
                     self.heard = now;
@@ -231,7 +232,7 @@ impl Server {
     }
 
     /// What to do next.
-    pub fn poll_output(&mut self) -> Option<Output> {
+    pub fn poll_output(&mut self) -> Option<Output<Event>> {
         let output = self.outputs.pop_front()?;
         if let Output::Send(bytes) = &output {
             self.queued -= bytes.len();

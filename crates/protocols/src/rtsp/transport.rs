@@ -65,6 +65,58 @@ fn offer(text: &str) -> Option<Offer> {
     }
 }
 
+impl Transport {
+    /// The header by which a client asks for it.
+    pub(super) fn wish(&self) -> String {
+        match self {
+            Self::Interleaved { rtp, rtcp } => {
+                format!("RTP/AVP/TCP;unicast;interleaved={rtp}-{rtcp}")
+            }
+            Self::Udp(ports) => {
+                format!("RTP/AVP;unicast;client_port={}-{}", ports.rtp, ports.rtcp)
+            }
+        }
+    }
+
+    /// What a server made of that: the transport, and its own ports where it tells them. `None`
+    /// where it chose what was not asked for.
+    pub(super) fn chosen(&self, header: Option<&str>) -> Option<(Self, Option<Ports>)> {
+        // Who says nothing has agreed.
+        let Some(header) = header else {
+            return Some((*self, None));
+        };
+        let mut parameters = header.split(';').map(str::trim);
+        let tcp = parameters.next()?.eq_ignore_ascii_case("RTP/AVP/TCP");
+        let value = |name: &str| {
+            let mut named = header.split(';').map(str::trim);
+            named.find_map(|parameter| {
+                let (found, value) = parameter.split_once('=')?;
+                found.eq_ignore_ascii_case(name).then_some(value)
+            })
+        };
+        match self {
+            Self::Interleaved { .. } if tcp => {
+                let Some(channels) = value("interleaved") else {
+                    return Some((*self, None));
+                };
+                let (rtp, rtcp) = numbers(channels)?;
+                let channels = (u8::try_from(rtp).ok()?, u8::try_from(rtcp).ok()?);
+                let (rtp, rtcp) = Some(channels).filter(|(rtp, rtcp)| rtp != rtcp)?;
+                Some((Self::Interleaved { rtp, rtcp }, None))
+            }
+            Self::Udp(_) if !tcp => {
+                let ports = value("server_port").and_then(numbers);
+                let ports = ports.map(|(rtp, rtcp)| Ports { rtp, rtcp });
+                Some((
+                    *self,
+                    ports.filter(|ports| ports.rtp != 0 && ports.rtcp != 0),
+                ))
+            }
+            Self::Interleaved { .. } | Self::Udp(_) => None,
+        }
+    }
+}
+
 /// `a-b`, or `a`, which stands for itself and the next.
 fn numbers(text: &str) -> Option<(u16, u16)> {
     match text.split_once('-') {

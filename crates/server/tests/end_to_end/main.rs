@@ -22,6 +22,7 @@ mod loss;
 mod network;
 mod offers;
 mod publishers;
+mod pulls;
 mod reconnect;
 mod recording;
 mod relay;

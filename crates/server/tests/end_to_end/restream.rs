@@ -15,7 +15,7 @@ use crate::harness::{AAC, Builder, Ffmpeg, H264, PATIENCE, PICTURE, Server, TONE
 const COUNTED: &str = "-map 0:v -map 0:a -frames:v 45 -frames:a 60 -f null -";
 
 /// A server whose API may lead to this machine.
-fn private() -> Builder {
+pub(crate) fn private() -> Builder {
     Builder::new().set("restream.allow_private", "true")
 }
 
@@ -30,7 +30,7 @@ fn free_udp() -> u16 {
 }
 
 /// Makes a push or pull and gives the path of its resource.
-async fn make(server: &Server, room: &str, what: &str, body: Value) -> String {
+pub(crate) async fn make(server: &Server, room: &str, what: &str, body: Value) -> String {
     let path = format!("/api/v1/rooms/{room}/{what}");
     let made = server.post(&path, &body, StatusCode::CREATED).await;
     assert!(
@@ -43,7 +43,7 @@ async fn make(server: &Server, room: &str, what: &str, body: Value) -> String {
 }
 
 /// Waits until a push or pull is in a state.
-async fn until(server: &Server, path: &str, state: &str) -> Value {
+pub(crate) async fn until(server: &Server, path: &str, state: &str) -> Value {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let now = server.json(path).await;

@@ -140,8 +140,8 @@ pub(super) async fn pulls(
 
 /// Pull a stream into a room
 ///
-/// From RTMP, SRT or a file in the server's folder for such files that is played in a loop
-/// (MPEG transport stream or FLV); always, or only while somebody watches. It survives a restart
+/// From RTMP, RTSP (cameras), SRT, WHEP or a file in the server's folder for such files that is played in
+/// a loop (MPEG transport stream or FLV); always, or only while somebody watches. It survives a restart
 /// and is tried again after failures. Addresses that lead into the server's own network are
 /// refused unless its operator allowed them.
 #[utoipa::path(

@@ -1,104 +1,32 @@
-//! One connection: bytes in and out of the state machine, deadlines, the end.
+//! Both ends of RTSP connections.
 
-use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use inver_protocols::rtsp::{
+    Client, ClientConfig, ClientError, ClientEvent, Error, Event, Server, Settings, Started,
+    Status, Transport,
+};
 
-use inver_protocols::rtsp::{Error, Event, Output, Server, Settings, Started, Status};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use crate::Stream;
+use crate::connection::{self, core, now};
 
-use crate::rtmp::Stream;
-
-/// Bytes read at once: a TLS record. More would help only beyond a hundred megabits per second, and
-/// costs memory for each connection.
-const READ_LEN: usize = 16 * 1024;
-
-/// Bytes that may wait for the socket while more input is read. Answers to commands never come near
-/// it; who sends commands and reads no answers is not read any more.
-const UNSENT_MOST: usize = 256 * 1024;
-
-/// How long a peer may take nothing of what waits for it. Players that pause longer have to
-/// connect again.
-const STALLED: Duration = Duration::from_secs(10);
-
-/// How long the last words may take to leave.
-const LAST_WORDS: Duration = Duration::from_secs(3);
-
-/// How long a peer may go on sending before the socket is closed. Closed at once, what it still
-/// sends would make the system throw our last words away.
-const LINGER: Duration = Duration::from_secs(2);
+core!(Server, Event, Error, Server::wants_input);
+core!(Client, ClientEvent, ClientError, Client::wants_input);
 
 /// Why a connection is over.
-#[derive(Debug, thiserror::Error)]
-pub enum End {
-    /// The peer closed it.
-    #[error("the peer closed the connection")]
-    Closed,
-    /// The socket failed.
-    #[error("the connection failed: {0}")]
-    Io(#[from] io::Error),
-    /// What the peer sent, or did not send in time.
-    #[error(transparent)]
-    Protocol(#[from] Error),
-    /// The peer takes nothing.
-    #[error("the peer has taken nothing for {} s", STALLED.as_secs())]
-    Stalled,
-}
+pub type End = connection::End<Error>;
 
-/// The server's end of one RTSP connection with its socket.
-///
-/// Whoever owns it calls [`Self::next`] for what the client does; while that waits, the
-/// connection is driven. What [`Self::core`] queues leaves with the next call.
-pub struct Connection {
-    stream: Box<dyn Stream>,
-    core: Server,
-    events: VecDeque<Event>,
-    /// What waits for the socket; the first `written` bytes of its front have left.
-    outgoing: VecDeque<Vec<u8>>,
-    written: usize,
-    unsent: usize,
-    unsent_most: usize,
-    /// Bytes were written that the layers below may hold back still.
-    unflushed: bool,
-    /// Since when the socket takes nothing of what waits.
-    stuck: Option<Instant>,
-    buffer: Box<[u8]>,
-    sleep: Option<Pin<Box<Sleep>>>,
-}
+/// Why a connection to another server is over.
+pub type ClientEnd = connection::End<ClientError>;
 
-impl std::fmt::Debug for Connection {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection")
-            .field("unsent", &self.unsent)
-            .finish_non_exhaustive()
-    }
-}
+/// The server's end.
+pub type Connection = connection::Connection<Server>;
+
+/// The client's end.
+pub type ClientConnection = connection::Connection<Client>;
 
 impl Connection {
     /// A connection that was just accepted.
     pub fn new(stream: impl Stream + 'static, settings: Settings) -> Self {
-        Self {
-            stream: Box::new(stream),
-            core: Server::new(settings, now()),
-            events: VecDeque::new(),
-            outgoing: VecDeque::new(),
-            written: 0,
-            unsent: 0,
-            unsent_most: UNSENT_MOST,
-            unflushed: false,
-            stuck: None,
-            buffer: vec![0; READ_LEN].into_boxed_slice(),
-            sleep: None,
-        }
-    }
-
-    /// The state machine. Call nothing of it that takes input or time, nor `poll_output`.
-    pub fn core(&mut self) -> &mut Server {
-        &mut self.core
+        Self::with(Box::new(stream), Server::new(settings, now()))
     }
 
     /// Lets the publisher go on.
@@ -107,7 +35,7 @@ impl Connection {
     /// Bytes that had to wait for the answer make no sense.
     pub fn accept_announce(&mut self) -> Result<(), End> {
         self.core.accept_announce();
-        Ok(self.core.advance(now())?)
+        self.advance()
     }
 
     /// Tells the reader what there is.
@@ -116,7 +44,7 @@ impl Connection {
     /// As [`Self::accept_announce`].
     pub fn accept_describe(&mut self, description: &str, tracks: usize) -> Result<(), End> {
         self.core.accept_describe(description, tracks);
-        Ok(self.core.advance(now())?)
+        self.advance()
     }
 
     /// Lets media flow; readers are told where it begins.
@@ -125,7 +53,7 @@ impl Connection {
     /// As [`Self::accept_announce`].
     pub fn accept_start(&mut self, started: &[Started]) -> Result<(), End> {
         self.core.accept_start(started, now());
-        Ok(self.core.advance(now())?)
+        self.advance()
     }
 
     /// Refuses what the client asked for.
@@ -133,8 +61,9 @@ impl Connection {
     /// # Errors
     /// It was refused too often, or as [`Self::accept_announce`].
     pub fn refuse(&mut self, status: Status, detail: &str) -> Result<(), End> {
-        self.core.refuse(status, detail, now())?;
-        Ok(self.core.advance(now())?)
+        let refused = self.core.refuse(status, detail, now());
+        refused.map_err(End::Protocol)?;
+        self.advance()
     }
 
     /// Notes that media or a report of the client came over UDP.
@@ -142,162 +71,29 @@ impl Connection {
         self.core.heard(now());
     }
 
-    /// Bytes that the socket has not taken yet.
-    pub fn unsent(&self) -> usize {
-        self.unsent + self.core.queued()
-    }
-
-    /// Reads input although media waits for the socket, up to so many bytes: for readers, of whose
-    /// media the owner keeps account by [`Self::unsent`].
-    pub fn allow_unsent(&mut self, bytes: usize) {
-        self.unsent_most = bytes.max(UNSENT_MOST);
-    }
-
-    /// What the client does next. Cancel-safe.
-    ///
-    /// # Errors
-    /// The connection is over.
-    pub async fn next(&mut self) -> Result<Event, End> {
-        poll_fn(|cx| self.poll_next(cx)).await
-    }
-
-    /// Sends what is queued and closes.
-    pub async fn close(mut self) {
-        self.collect();
-        let last_words = async {
-            while let Some(bytes) = self.outgoing.pop_front() {
-                let rest = bytes.get(self.written..).unwrap_or_default();
-                self.stream.write_all(rest).await?;
-                self.written = 0;
-            }
-            self.stream.shutdown().await
-        };
-        if !matches!(timeout(LAST_WORDS, last_words).await, Ok(Ok(()))) {
-            return;
-        }
-        let linger = poll_fn(|cx| {
-            loop {
-                match self.poll_read(cx) {
-                    Poll::Ready(Ok(1..)) => {}
-                    Poll::Ready(_) => return Poll::Ready(()),
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
-        });
-        // Either way it is over.
-        let _ = timeout(LINGER, linger).await;
-    }
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, End>> {
-        loop {
-            self.collect();
-            if let Some(event) = self.events.pop_front() {
-                return Poll::Ready(Ok(event));
-            }
-            self.poll_write(cx)?;
-            if self.core.wants_input()
-                && self.unsent <= self.unsent_most
-                && let Poll::Ready(read) = self.poll_read(cx)
-            {
-                let len = read?;
-                if len == 0 {
-                    return Poll::Ready(Err(End::Closed));
-                }
-                let bytes = self.buffer.get(..len).unwrap_or_default();
-                self.core.handle_input(bytes, now())?;
-                continue;
-            }
-            if !self.poll_deadline(cx)? {
-                return Poll::Pending;
-            }
-        }
-    }
-
-    /// Takes what the state machine wants done.
-    fn collect(&mut self) {
-        while let Some(output) = self.core.poll_output() {
-            match output {
-                Output::Send(bytes) if bytes.is_empty() => {}
-                Output::Send(bytes) => {
-                    self.unsent += bytes.len();
-                    self.outgoing.push_back(bytes);
-                }
-                Output::Event(event) => self.events.push_back(event),
-            }
-        }
-    }
-
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(&mut self.buffer);
-        match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(buffer.filled().len())),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-
-    /// Writes what the socket takes now.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
-        while let Some(front) = self.outgoing.front() {
-            let rest = front.get(self.written..).unwrap_or_default();
-            match Pin::new(&mut self.stream).poll_write(cx, rest) {
-                Poll::Ready(Ok(0)) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
-                Poll::Ready(Ok(len)) => {
-                    self.unflushed = true;
-                    self.stuck = None;
-                    self.written += len;
-                    self.unsent = self.unsent.saturating_sub(len);
-                    if self.written >= front.len() {
-                        self.outgoing.pop_front();
-                        self.written = 0;
-                    }
-                }
-                Poll::Ready(Err(error)) => return Err(error.into()),
-                Poll::Pending => {
-                    self.stuck.get_or_insert_with(Instant::now);
-                    return Ok(());
-                }
-            }
-        }
-        // TLS keeps records back until it is told.
-        if self.unflushed {
-            match Pin::new(&mut self.stream).poll_flush(cx) {
-                Poll::Ready(Ok(())) => self.unflushed = false,
-                Poll::Ready(Err(error)) => return Err(error.into()),
-                Poll::Pending => {
-                    self.stuck.get_or_insert_with(Instant::now);
-                    return Ok(());
-                }
-            }
-        }
-        self.stuck = None;
-        Ok(())
-    }
-
-    /// True where a deadline passed and was handled.
-    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        let stalled = self.stuck.map(|since| since + STALLED);
-        let core = self.core.poll_timeout().map(Instant::from_std);
-        let Some(at) = stalled.into_iter().chain(core).min() else {
-            self.sleep = None;
-            return Ok(false);
-        };
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
-        if sleep.deadline() != at {
-            sleep.as_mut().reset(at);
-        }
-        if sleep.as_mut().poll(cx).is_pending() {
-            return Ok(false);
-        }
-        if stalled.is_some_and(|at| Instant::now() >= at) {
-            return Err(End::Stalled);
-        }
-        self.core.handle_timeout(now())?;
-        Ok(true)
+    fn advance(&mut self) -> Result<(), End> {
+        self.core.advance(now()).map_err(End::Protocol)
     }
 }
 
-/// The present, on the clock that tests can hold.
-fn now() -> std::time::Instant {
-    Instant::now().into_std()
+impl ClientConnection {
+    /// Has the tracks sent that have a transport here.
+    ///
+    /// # Errors
+    /// None has, or what came behind the description makes no sense.
+    pub fn choose(&mut self, transports: &[Option<Transport>]) -> Result<(), ClientEnd> {
+        let chosen = self.core.choose(transports, now());
+        chosen.map_err(ClientEnd::Protocol)
+    }
+
+    /// Ends the session and closes the connection.
+    pub async fn leave(mut self) {
+        self.core.tear_down(now());
+        self.close().await;
+    }
+
+    /// A connection that was just made.
+    pub fn client(stream: Box<dyn Stream>, config: ClientConfig) -> Self {
+        Self::with(stream, Client::new(config, now()))
+    }
 }

@@ -1,6 +1,7 @@
 //! Scenarios on virtual time.
 
 mod authorization;
+mod client;
 mod descriptions;
 mod hostile;
 mod sessions;

@@ -111,6 +111,14 @@ impl Client {
         Self::spawn("gstreamer.py", command)
     }
 
+    /// GStreamer's RTSP: `publish`, `watch`, or `serve` as a camera does.
+    pub(crate) fn gstreamer_rtsp(role: &str, options: &[&str]) -> Self {
+        let mut command = Command::new("/usr/bin/python3");
+        command.arg(project().join("dev/clients/gstreamer_rtsp.py"));
+        command.arg(role).args(options);
+        Self::spawn("gstreamer_rtsp.py", command)
+    }
+
     fn script(name: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new("node");
         command
