@@ -40,6 +40,11 @@ const PACKAGES: &[(&str, Probe)] = &[
     ("gstreamer1.0-plugins-bad", Probe::Element("webrtcbin")),
     ("gstreamer1.0-plugins-ugly", Probe::Element("x264enc")),
     ("gstreamer1.0-nice", Probe::Element("nicesrc")),
+    ("gstreamer1.0-rtsp", Probe::Element("rtspclientsink")),
+    (
+        "gir1.2-gst-rtsp-server-1.0",
+        Probe::Namespace("GstRtspServer"),
+    ),
     ("iproute2", Probe::Program("tc")),
 ];
 

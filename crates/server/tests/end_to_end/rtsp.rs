@@ -114,6 +114,39 @@ async fn pictures_out_of_order_are_shown_in_order() {
     server.assert_sound();
 }
 
+/// GStreamer publishes and reads.
+async fn gstreamer(transport: &str) {
+    let _stage = stage().await;
+    let mut server = Server::open().await;
+    let url = server.rtsp("room");
+    let options = ["--url", &url, "--transport", transport];
+    let _publisher = Client::gstreamer_rtsp("publish", &options);
+    lives(&server, "room").await;
+    let room = server
+        .room_until("room", "codecs of both tracks", |room| {
+            codecs(room).len() == 2
+        })
+        .await;
+    assert_eq!(codecs(&room), ["H264", "opus"], "{room:#}");
+    let mut reader = Client::gstreamer_rtsp("watch", &options);
+    let enough = |stats: &Value| {
+        let count = |name: &str| stats["counts"][name].as_u64().unwrap_or(0);
+        count("H264") >= 60 && count("OPUS") >= 50
+    };
+    reader.stats("decoded frames and sound", enough).await;
+    server.assert_sound();
+}
+
+#[tokio::test]
+async fn gstreamer_publishes_and_reads_over_tcp() {
+    gstreamer("tcp").await;
+}
+
+#[tokio::test]
+async fn gstreamer_publishes_and_reads_over_udp() {
+    gstreamer("udp").await;
+}
+
 #[tokio::test]
 async fn keys_count_in_the_address_and_as_digest() {
     let _stage = stage().await;
