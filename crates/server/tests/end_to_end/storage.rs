@@ -166,4 +166,11 @@ async fn what_a_storage_misses_while_it_is_away_is_uploaded_later() {
         "it is the same file"
     );
     server.assert_sound();
+    // Retention reaches what is there.
+    server.kill().await;
+    let mut server = builder.set("recording.max_total_size", "1B").start().await;
+    recording_until(&server, "nothing left", |recording| recording.is_null()).await;
+    assert!(!storage.file(id, "0001.mp4").exists());
+    assert!(!storage.file(id, "manifest.json").exists());
+    server.assert_sound();
 }
