@@ -296,7 +296,7 @@ impl Feed {
             self.warn(
                 WarningKind::Unsupported,
                 "the server codes as many streams with B-frames again as it may, so viewers over \
-                 WebRTC are refused for now"
+                 WebRTC are refused until one of those ends"
                     .to_owned(),
             );
         }
