@@ -123,6 +123,24 @@ impl Control {
         })
     }
 
+    /// How many sessions of a door watch a room, connected or not.
+    pub fn viewers_through(&self, room: &RoomId, door: Door) -> usize {
+        let state = self.rooms.get(room);
+        let who = state
+            .into_iter()
+            .flat_map(|state| state.participants.values());
+        who.flat_map(|who| &who.sessions)
+            .filter_map(|session| self.sessions.get(session))
+            .filter(|session| session.direction == Direction::Subscribe && session.door == door)
+            .count()
+    }
+
+    /// The rooms whose media flows, by name.
+    pub fn live_rooms(&self) -> Vec<RoomId> {
+        let live = self.rooms.values().filter(|room| room.live);
+        live.map(|room| room.id.clone()).collect()
+    }
+
     /// Whether media of a room flows.
     pub fn is_live(&self, room: &RoomId) -> bool {
         self.rooms.get(room).is_some_and(|room| room.live)

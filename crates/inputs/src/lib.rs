@@ -3,6 +3,7 @@
 mod clock;
 pub mod fallback;
 pub mod ftl;
+pub mod ladder;
 mod mpegts;
 mod order;
 pub mod pull;

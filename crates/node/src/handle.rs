@@ -24,6 +24,7 @@ use crate::fallback::{ConfiguredFallback, Fallbacks};
 use crate::feed::Feeds;
 use crate::figures;
 use crate::frames::{Hubs, Readers};
+use crate::ladder::Ladder;
 use crate::media::Media;
 use crate::pictures::Pictures;
 use crate::relay::Relays;
@@ -126,6 +127,8 @@ pub(crate) struct Inner {
     pub(crate) node: NodeId,
     /// Who fetches rooms from other servers.
     pub(crate) relays: OnceLock<Arc<dyn Relays>>,
+    /// Where further layers are made.
+    pub(crate) ladder: Ladder,
     pub(crate) notices: crate::notices::Notices,
     started: Instant,
     /// Time of day at `started`; with it the wall clock of control never goes back.
@@ -247,6 +250,7 @@ impl Handle {
             // The standard library's random seed: unlike others is enough, secret it need not be.
             node: NodeId(RandomState::new().hash_one(0_u8)),
             relays: OnceLock::new(),
+            ladder: Ladder::default(),
             notices: crate::notices::Notices::default(),
             started: Instant::now(),
             started_wall,

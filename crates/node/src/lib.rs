@@ -14,6 +14,7 @@ mod feed;
 mod figures;
 mod frames;
 mod handle;
+mod ladder;
 mod link;
 mod media;
 mod notices;
@@ -44,6 +45,7 @@ pub use inver_control::{
     SessionCounts, SessionToken,
 };
 pub use inver_service::{ReportPolicy, Service};
+pub use ladder::{AddedLayers, LadderPlan};
 pub use media::{Answering, Media};
 pub use pictures::{Pictures, Picturing};
 pub use relay::{Fetching, Pull, Pulled, Relays};

@@ -191,6 +191,8 @@ impl Bound {
         serving.spawn(pushes);
         let fallbacks = inver_inputs::fallback::run(handle.clone(), tls.clone(), stop.clone());
         serving.spawn(fallbacks);
+        let ladder = inver_inputs::ladder::run(handle.clone(), config.ladder(), stop.clone());
+        serving.spawn(ladder);
         serving.spawn(inver_inputs::pull::run(handle.clone(), tls, stop.clone()));
         for input in config.udp.inputs.clone() {
             serving.spawn(receive(input, handle.clone(), stop.clone()));

@@ -8,7 +8,10 @@ use inver_media::codec::records;
 use inver_media::{Codec, Frame, Kind, MediaTime};
 use inver_proto::{Layer, MediaKind, Publication, SessionId, SourceId};
 
+use tokio::sync::mpsc;
+
 use crate::api::Encoder;
+use crate::ladder::{Added, can_be_base};
 
 /// Window over which rates are measured.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -30,6 +33,8 @@ struct State {
 #[derive(Debug, Clone, Default)]
 struct Track {
     codec: Option<Codec>,
+    /// It was made here of another one.
+    made_here: bool,
     size: Option<(u32, u32)>,
     bitrate: u64,
     frames_per_second: f32,
@@ -96,13 +101,27 @@ impl Figures {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn video(&self, layer: u8, frame: &Frame, now: Instant) {
+    pub(super) fn video(&self, layer: u8, frame: &Frame, made_here: bool, now: Instant) {
         let mut state = self.lock();
         let index = usize::from(layer);
         if state.video.len() <= index {
             state.video.resize_with(index + 1, Track::default);
         }
         state.video[index].note(frame, now);
+        state.video[index].made_here = made_here;
+    }
+
+    /// Rows of the only layer that the encoder sends; `None` where it sends several, or where no
+    /// others can be made of it.
+    pub(crate) fn single_height(&self) -> Option<u32> {
+        let state = self.lock();
+        let (first, others) = state.video.split_first()?;
+        let single = others.iter().all(|other| other.made_here);
+        let fit = first.codec.is_some_and(can_be_base);
+        first
+            .size
+            .filter(|_| single && fit)
+            .map(|(_, height)| height)
     }
 
     pub(super) fn audio(&self, frame: &Frame, now: Instant) {
@@ -191,23 +210,36 @@ fn codec_name(codec: Codec) -> String {
     }
 }
 
-/// The figures of all encoders of this node, by what they feed.
+/// The figures of all encoders of this node, by what they feed, and the way of further layers.
 #[derive(Debug, Default)]
-pub(crate) struct Feeds(Mutex<HashMap<SourceId, (SessionId, Arc<Figures>)>>);
+pub(crate) struct Feeds(Mutex<HashMap<SourceId, Entry>>);
+
+type Entry = (SessionId, Arc<Figures>, mpsc::Sender<Added>);
 
 impl Feeds {
-    fn lock(&self) -> MutexGuard<'_, HashMap<SourceId, (SessionId, Arc<Figures>)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SourceId, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn insert(&self, source: SourceId, session: SessionId, figures: Arc<Figures>) {
-        self.lock().insert(source, (session, figures));
+    pub(super) fn insert(
+        &self,
+        source: SourceId,
+        session: SessionId,
+        figures: Arc<Figures>,
+        added: mpsc::Sender<Added>,
+    ) {
+        self.lock().insert(source, (session, figures, added));
+    }
+
+    /// The session that feeds a source, its figures, and the way of further layers.
+    pub(crate) fn added(&self, source: SourceId) -> Option<Entry> {
+        self.lock().get(&source).cloned()
     }
 
     /// Forgets a session's figures, unless another one feeds the source by now.
     pub(super) fn remove(&self, source: SourceId, session: SessionId) {
         let mut feeds = self.lock();
-        if feeds.get(&source).is_some_and(|(of, _)| *of == session) {
+        if feeds.get(&source).is_some_and(|(of, ..)| *of == session) {
             feeds.remove(&source);
         }
     }
@@ -216,14 +248,14 @@ impl Feeds {
     pub(crate) fn get(&self, source: SourceId) -> Option<Arc<Figures>> {
         self.lock()
             .get(&source)
-            .map(|(_, figures)| Arc::clone(figures))
+            .map(|(_, figures, _)| Arc::clone(figures))
     }
 
     /// The figures of an encoder's session.
     pub(crate) fn of_session(&self, session: SessionId) -> Option<Arc<Figures>> {
         let feeds = self.lock();
         let mut all = feeds.values();
-        all.find(|(of, _)| *of == session)
-            .map(|(_, figures)| Arc::clone(figures))
+        all.find(|(of, ..)| *of == session)
+            .map(|(_, figures, _)| Arc::clone(figures))
     }
 }

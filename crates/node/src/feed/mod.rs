@@ -22,12 +22,14 @@ use inver_proto::{
     CloseCause, Door, ParticipantId, RoomId, SessionId, SourceId, Warning, WarningKind,
 };
 use inver_shard::{CloseReason, FeedLink};
+use tokio::sync::mpsc;
 
 use crate::api::{Encoder, PublishFeed};
 use crate::ask::Publisher;
 use crate::figures as shown;
 use crate::frames::Hub;
 use crate::handle::{Handle, Inner};
+use crate::ladder::{ADDED, Added};
 use crate::sessions::{Reserved, refusal};
 
 use clock::{Clock, Track};
@@ -106,7 +108,10 @@ impl Handle {
         let hub = inner.hubs.of(source);
         let figures = Arc::new(Figures::default());
         // First, so that whoever finds the publisher finds that its frames can be read.
-        inner.feeds.insert(source, session, Arc::clone(&figures));
+        let (adding, added) = mpsc::channel(ADDED);
+        inner
+            .feeds
+            .insert(source, session, Arc::clone(&figures), adding);
         let started = match reserved.accept_feed(ticket) {
             Ok(started) => started,
             Err(refusal) => {
@@ -129,6 +134,7 @@ impl Handle {
             video: Vec::new(),
             audio: None,
             to_opus: None,
+            added,
             warned: Vec::new(),
             begun: now,
             reviewed: now,
@@ -171,6 +177,8 @@ pub struct Feed {
     video: Vec<Video>,
     audio: Option<Lane>,
     to_opus: Option<Box<ToOpus>>,
+    /// Pictures of layers that were made here.
+    added: mpsc::Receiver<Added>,
     warned: Vec<Warning>,
     begun: Instant,
     reviewed: Instant,
@@ -211,8 +219,23 @@ impl Feed {
             );
             return;
         }
+        self.picture(layer, frame, false, now);
+        self.take_added(now);
+        self.review(now);
+    }
+
+    /// Takes what was made of earlier pictures.
+    fn take_added(&mut self, now: Instant) {
+        while let Ok(Added { layer, frame }) = self.added.try_recv() {
+            if layer < MOST_LAYERS {
+                self.picture(layer, &frame, true, now);
+            }
+        }
+    }
+
+    fn picture(&mut self, layer: u8, frame: &Frame, made_here: bool, now: Instant) {
         self.clock.observe(Track::Video(layer), frame.dts, now);
-        self.figures.video(layer, frame, now);
+        self.figures.video(layer, frame, made_here, now);
         self.hub.video(Some(self.session), layer, frame);
         let index = usize::from(layer);
         if self.video.len() <= index {
@@ -231,7 +254,6 @@ impl Feed {
             video.lane = Some(lane);
         }
         self.video[index] = video;
-        self.review(now);
     }
 
     fn tell_of_order(&mut self, codec: Codec) {
@@ -335,6 +357,7 @@ impl Feed {
             self.to_opus = None;
             self.sound(frame, now);
         }
+        self.take_added(now);
         self.review(now);
     }
 

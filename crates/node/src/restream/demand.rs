@@ -29,17 +29,26 @@ impl Restreams {
     fn wishes(&self) -> MutexGuard<'_, HashMap<RoomId, Wanted>> {
         self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Whether somebody without a session wanted to watch the room a moment ago.
+    pub(crate) fn is_wished(&self, room: &RoomId) -> bool {
+        let wishes = self.wishes();
+        wishes
+            .get(room)
+            .is_some_and(|wanted| wanted.at.elapsed() < WISH)
+    }
 }
 
 impl Handle {
-    /// Notes that somebody who may watch the room wants to; nothing where no pull on demand would
-    /// feed it. Doors whose watchers have no session call it with each request.
+    /// Notes that somebody who may watch the room wants to; nothing where neither a pull on demand
+    /// would feed it nor layers would be made of it. Doors whose watchers have no session call it
+    /// with each request.
     pub fn want(&self, room: &RoomId) {
         self.want_for(room, &RelayPath::default());
     }
 
     fn want_for(&self, room: &RoomId, path: &RelayPath) {
-        if self.comes_on_demand(room) {
+        if self.comes_on_demand(room) || self.may_have_ladder(room) {
             let mut wishes = self.0.restreams.wishes();
             wishes.retain(|_, wanted| wanted.at.elapsed() < WISH);
             let wanted = Wanted {
@@ -60,11 +69,7 @@ impl Handle {
 
     /// Whether somebody watches the room, waits in it, or wanted to a moment ago.
     pub fn is_wanted(&self, room: &RoomId) -> bool {
-        let wishes = self.0.restreams.wishes();
-        wishes
-            .get(room)
-            .is_some_and(|wanted| wanted.at.elapsed() < WISH)
-            || self.0.look(|control| control.wanted_by(room)) > 0
+        self.0.restreams.is_wished(room) || self.0.look(|control| control.wanted_by(room)) > 0
     }
 
     /// Whether somebody publishes in the room or is about to do so again.

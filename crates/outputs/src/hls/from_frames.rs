@@ -161,6 +161,15 @@ impl FromFrames {
         self.unsupported = None;
     }
 
+    /// Layers of which something can be shown.
+    pub(super) fn shown_layers(&self) -> usize {
+        let renditions = self.renditions.values();
+        let pictures = renditions.filter(|rendition| rendition.kind() == Kind::Video);
+        pictures
+            .filter(|rendition| super::playlist::last_part(rendition).is_some())
+            .count()
+    }
+
     /// Whether AAC is made of the sound.
     pub(super) fn makes_aac(&self) -> bool {
         self.to_aac.is_some()

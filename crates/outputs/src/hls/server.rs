@@ -244,8 +244,10 @@ impl Hls {
         let target = self.streams.config().shape().target();
         let deadline = patience(target);
         self.handle.summon(room, Door::Hls, deadline).await?;
+        self.handle.want(room);
         let stream = self.streams.open(room)?;
-        let text = stream.multivariant(room, deadline).await?;
+        let made = self.handle.layers_to_come(room);
+        let text = stream.multivariant(room, made, deadline).await?;
         Ok((stream, text))
     }
 

@@ -40,6 +40,10 @@ const LONG: usize = 64 << 10;
 /// How long the multivariant playlist waits for the second kind of media.
 const SETTLED: Duration = Duration::from_millis(800);
 
+/// How long the multivariant playlist waits for layers that are made: players never ask for it
+/// again, and would not know of them. They take a second on a machine that has time.
+const MADE: Duration = Duration::from_millis(4500);
+
 /// Pause before a room without publisher is looked at again.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -198,7 +202,8 @@ impl Stream {
         }
     }
 
-    /// The multivariant playlist, once it is known what there is.
+    /// The multivariant playlist, once it is known what there is: `made` layers are made of the
+    /// encoder's own while somebody asks, and are waited for a while.
     ///
     /// # Errors
     ///
@@ -206,8 +211,10 @@ impl Stream {
     pub(super) async fn multivariant(
         &self,
         room: &RoomId,
+        made: usize,
         deadline: Instant,
     ) -> Result<String, Refusal> {
+        let without = Instant::now() + MADE;
         let found = self.wait(deadline, |state| {
             if let Some(refused) = &state.refused {
                 return Some(Err(refused.clone()));
@@ -223,7 +230,8 @@ impl Stream {
                 .values()
                 .any(|rendition| playlist::last_part(rendition).is_some());
             let text = playlist::multivariant(&state.core)?;
-            (playable && (settled || both)).then_some(Ok(text))
+            let complete = state.core.shown_layers() > made || Instant::now() >= without;
+            (playable && complete && (settled || both)).then_some(Ok(text))
         });
         found.await.unwrap_or_else(|| {
             let detail = format!(

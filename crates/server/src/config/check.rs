@@ -398,6 +398,9 @@ impl Loaded {
         if let Some((key, message)) = config.recording_problem() {
             wrong("recording_s3", key, message);
         }
+        for (key, message) in config.ladder_problems() {
+            wrong("ladder", key, message);
+        }
         for message in config.fallback_problems() {
             wrong("fallback", "rooms", message);
         }

@@ -7,6 +7,7 @@
 mod check;
 mod fallback;
 mod hls;
+mod ladder;
 mod load;
 mod print;
 mod problem;
@@ -20,6 +21,7 @@ mod value;
 pub use check::Openness;
 pub use fallback::{Fallback, FallbackRoom};
 pub use hls::Hls;
+pub use ladder::{Ladder, LadderPreset, LadderRendition, LadderRooms};
 pub use load::{Flag, Loaded, Origin, Sources, load};
 pub use print::effective;
 pub use problem::{Place, Problem, Problems};

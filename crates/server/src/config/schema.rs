@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fallback::Fallback;
 use super::hls::Hls;
+use super::ladder::Ladder;
 use super::recording::{Recording, RecordingS3};
 use super::relay::Relay;
 use super::value::{
@@ -45,6 +46,8 @@ pub struct Config {
     pub relay: Relay,
     /// What stands in for publishers that are gone.
     pub fallback: Fallback,
+    /// Layers that FFmpeg makes.
+    pub ladder: Ladder,
     /// What rooms allow.
     pub rooms: Rooms,
     /// What is kept of rooms.
@@ -688,6 +691,7 @@ pub static SECTIONS: std::sync::LazyLock<Vec<(&'static str, &'static [&'static s
             ("restream", fields::<Restream>()),
             ("relay", fields::<Relay>()),
             ("fallback", fields::<Fallback>()),
+            ("ladder", fields::<Ladder>()),
             ("rooms", fields::<Rooms>()),
             ("recording", fields::<Recording>()),
             ("recording_s3", fields::<RecordingS3>()),

@@ -18,6 +18,7 @@ mod half_open;
 mod harness;
 mod hls;
 mod hostile_datagrams;
+mod ladder;
 mod loss;
 mod network;
 mod offers;
