@@ -27,6 +27,19 @@ export function preferCodec(capabilities, name) {
 }
 
 /**
+ * Capabilities for `setCodecPreferences`: all of them, one codec first, so that it is sent wherever the other side knows it.
+ * @template {{ mimeType: string, sdpFmtpLine?: string }} Capability
+ * @param {readonly Capability[]} capabilities
+ * @param {string} name
+ * @returns {Capability[]} Empty where the browser does not know the codec.
+ */
+export function offerFirst(capabilities, name) {
+  const preferred = preferCodec(capabilities, name);
+  if (preferred.length === 0) return [];
+  return [...preferred, ...capabilities.filter((one) => !preferred.includes(one))];
+}
+
+/**
  * Of H264's profiles, constrained baseline in packetization mode 1 plays everywhere.
  * @param {{ sdpFmtpLine?: string }} capability
  */

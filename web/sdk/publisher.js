@@ -6,7 +6,7 @@
  */
 
 import { Client } from "./client.js";
-import { VideoCodec, encodingsOf, preferCodec } from "./codecs.js";
+import { VideoCodec, encodingsOf, offerFirst, preferCodec } from "./codecs.js";
 import { ConnectionError, ErrorCode, MediaError } from "./errors.js";
 import { request } from "./resource.js";
 import { delay } from "./retry.js";
@@ -50,6 +50,7 @@ export const PublisherEvent = Object.freeze({
 /**
  * @typedef {object} VideoOptions
  * @property {string} [codec] One of `VideoCodec`; the browser's choice where not given.
+ * @property {string} [prefer] One that is better than others where no `codec` is given; sent where both sides can.
  * @property {number} [maxBitrate] Bits per second of the full picture.
  * @property {number} [maxFramerate]
  * @property {boolean} [simulcast]
@@ -206,8 +207,13 @@ export class WhipPublisher extends Client {
       // Not every browser knows every scalability mode; the layers matter more.
       transceiver = add(encodings.map((encoding) => ({ ...encoding, scalabilityMode: undefined })));
     }
+    const capabilities = RTCRtpSender.getCapabilities("video")?.codecs ?? [];
+    if (this.#video.prefer && !this.#video.codec) {
+      const ordered = offerFirst(capabilities, this.#video.prefer);
+      if (ordered.length > 0) transceiver.setCodecPreferences(ordered);
+    }
     if (this.#video.codec) {
-      const preferred = preferCodec(RTCRtpSender.getCapabilities("video")?.codecs ?? [], this.#video.codec);
+      const preferred = preferCodec(capabilities, this.#video.codec);
       if (preferred.length === 0) {
         throw new MediaError(ErrorCode.Unsupported, `This browser cannot send ${this.#video.codec}. Choose another codec.`);
       }

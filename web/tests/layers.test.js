@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { encodingsOf, preferCodec } from "../sdk/codecs.js";
+import { encodingsOf, offerFirst, preferCodec } from "../sdk/codecs.js";
 import { layerName, layerRequest, readLayers } from "../sdk/layers.js";
 
 const EVENT = {
@@ -35,6 +35,13 @@ test("requests for a layer, for a size, and for the server's choice", () => {
   assert.deepEqual(layerRequest({ maxHeight: 360 }, "1"), { mediaId: "1", maxHeight: 360 });
   assert.deepEqual(layerRequest(undefined, "1"), { mediaId: "1" });
   assert.deepEqual(layerRequest(undefined), {});
+});
+
+test("a preferred codec comes first and leaves the others", () => {
+  const capabilities = ["video/VP8", "video/rtx", "video/H264", "video/AV1"].map((mimeType) => ({ mimeType }));
+  const names = (/** @type {string} */ name) => offerFirst(capabilities, name).map((one) => one.mimeType.slice(6));
+  assert.deepEqual(names("H264"), ["H264", "rtx", "VP8", "AV1"]);
+  assert.deepEqual(names("H265"), []);
 });
 
 test("a chosen codec brings its companions and no rival", () => {

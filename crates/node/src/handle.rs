@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -86,6 +87,7 @@ pub(crate) struct Inner {
     pub(crate) watchers: Watchers,
     ice_servers: Mutex<Vec<IceServer>>,
     encoders: Mutex<EncoderPorts>,
+    serves_hls: AtomicBool,
     pub(crate) admin_token: Secret,
     version: String,
     pub(crate) server_name: Option<String>,
@@ -226,6 +228,7 @@ impl Handle {
             watchers: Watchers::default(),
             ice_servers: Mutex::new(ice_servers),
             encoders: Mutex::default(),
+            serves_hls: AtomicBool::new(false),
             admin_token,
             version,
             server_name,
@@ -287,6 +290,11 @@ impl Handle {
         *current = ports;
     }
 
+    /// Tells clients from now on that rooms can be watched over HLS.
+    pub fn set_serves_hls(&self) {
+        self.0.serves_hls.store(true, Ordering::Relaxed);
+    }
+
     /// The bearer token that may do everything, for the admin link that the first run prints.
     pub fn admin_token(&self) -> &Secret {
         &self.0.admin_token
@@ -312,6 +320,7 @@ impl Handle {
             viewers,
             whip_url: format!("{base_url}/whip"),
             whep_url: format!("{base_url}/whep"),
+            hls: inner.serves_hls.load(Ordering::Relaxed),
             encoders: inner
                 .encoders
                 .lock()

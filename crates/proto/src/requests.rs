@@ -181,6 +181,9 @@ pub struct ServerInfo {
     pub whip_url: String,
     /// Where WHEP viewers post, without the room.
     pub whep_url: String,
+    /// Whether rooms can be watched over HLS, which does not carry every codec.
+    #[serde(default)]
+    pub hls: bool,
     /// Ports of the doors for encoders that do not speak WebRTC.
     #[serde(default)]
     pub encoders: EncoderPorts,

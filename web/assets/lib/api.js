@@ -11,7 +11,7 @@ export const BASE = new URL("../../", import.meta.url).href;
 
 /**
  * @typedef {{ version: string, open: boolean, uptime_seconds: number, rooms_live: number, viewers: number,
- *   whip_url: string, whep_url: string, encoders?: EncoderPorts, draining: boolean }} ServerInfo
+ *   whip_url: string, whep_url: string, hls?: boolean, encoders?: EncoderPorts, draining: boolean }} ServerInfo
  * @typedef {{ rtmp?: number, rtmps?: number, rtsp?: number, srt?: number, ftl?: number }} EncoderPorts Port of each door; absent where it is off.
  * @typedef {{ rid?: string, width?: number, height?: number, frames_per_second: number, bitrate: number,
  *   keyframe_interval_ms?: number, active: boolean, spatial_layers: number, temporal_layers: number }} Layer

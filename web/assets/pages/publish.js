@@ -11,7 +11,7 @@
 import "../../sdk/v1/elements.js";
 import { PublisherEvent, PublisherState } from "../../sdk/v1/publisher.js";
 import { isRoomId, roomIdProblem } from "../../sdk/v1/room.js";
-import { sendableCodecs } from "../../sdk/v1/codecs.js";
+import { VideoCodec, sendableCodecs } from "../../sdk/v1/codecs.js";
 import { SourceKind, listDevices } from "../../sdk/v1/sources.js";
 import { BASE, api, roomPath, tabStore, takeFromFragment } from "../lib/api.js";
 import { copyButton, copyText, find, h, icon, setFigures, setPageState, setText, snippet, toast } from "../lib/dom.js";
@@ -82,6 +82,7 @@ async function begin() {
   setPageState(PublisherState.Idle);
   try {
     server = await api("server");
+    preferWhatHlsCarries();
   } catch (cause) {
     notice("server", String(cause instanceof Error ? cause.message : cause), true);
   }
@@ -104,6 +105,14 @@ async function start() {
     // The element shows what went wrong.
   }
   await showDevices();
+}
+
+/** H264 plays over HLS everywhere, what browsers send unasked (VP8) nowhere. */
+function preferWhatHlsCarries() {
+  if (!server?.hls || !sendableCodecs().includes(VideoCodec.H264)) return;
+  const automatic = /** @type {HTMLOptionElement} */ (find("#codec option[value='']"));
+  automatic.textContent = "Automatic: H264, for viewers over HLS";
+  publisher.settings = settings();
 }
 
 /** Whether publishing here needs a key: the room says so once it exists, the server before. */
@@ -212,6 +221,7 @@ function settings() {
   return {
     source: Object.values(SourceKind).find((kind) => kind === text("source")) ?? SourceKind.Camera,
     codec: text("codec"),
+    prefer: server?.hls ? VideoCodec.H264 : undefined,
     width,
     height,
     frameRate: Number(text("frameRate")),

@@ -42,6 +42,7 @@ const SOURCE_NAMES = Object.freeze({ camera: "camera and microphone", screen: "t
  * @typedef {object} PublisherSettings
  * @property {import("../sources.js").SourceKindValue} [source]
  * @property {string} [codec]
+ * @property {string} [prefer] A codec that is better than others where no `codec` is given.
  * @property {number} [width]
  * @property {number} [height]
  * @property {number} [frameRate]
@@ -227,7 +228,7 @@ export class InverPublisherElement extends InverElement {
     if (this.#publisher) return;
     const stream = this.#source?.stream ?? (await this.preview());
     this.#error = undefined;
-    const { codec, bitrate, frameRate, simulcast, source } = this.settings;
+    const { codec, prefer, bitrate, frameRate, simulcast, source } = this.settings;
     /** @type {WhipPublisher} */
     let publisher;
     try {
@@ -235,6 +236,7 @@ export class InverPublisherElement extends InverElement {
         token: () => this.token,
         video: {
           codec: codec || undefined,
+          prefer,
           maxBitrate: bitrate,
           maxFramerate: frameRate,
           simulcast,

@@ -27,8 +27,8 @@ const ORIGIN: MediaTime = MediaTime(2_000_000_000);
 const JUMP: Duration = Duration::from_secs(3);
 
 /// How much earlier than the wanted length a keyframe may end a segment: frame rates are not
-/// exact.
-const EARLY: Duration = Duration::from_millis(50);
+/// exact, and browsers answer a request for one sooner or later.
+const EARLY: Duration = Duration::from_millis(150);
 
 /// Segments that wait for the disk at most; each is in memory.
 const BACKLOG: usize = 40;
@@ -261,9 +261,11 @@ impl FromFrames {
             at,
             msn: self.next_msn - 1,
             discontinuity: false,
+            keyframe: false,
         });
         let rendition = self.renditions.entry(name).or_insert_with(|| {
             let mut rendition = Rendition::new(kind, shape.part, shape.memory, shape.window);
+            rendition.follows = matches!(name, Name::Video(1..));
             // It belongs to the segment that the others are at.
             if let Some(cut) = next {
                 rendition.cut(cut);
@@ -336,7 +338,7 @@ impl FromFrames {
             if let Some(bridge) = &mut self.to_aac {
                 let _ = bridge.finish();
             }
-            self.cut(frame.pts.shifted(shift), true);
+            self.cut(frame.pts.shifted(shift), true, frame.keyframe);
         }
     }
 
@@ -345,7 +347,7 @@ impl FromFrames {
         let Some(last) = self.last_cut else {
             let leads = name == Name::Video(0) || !self.renditions.contains_key(&Name::Video(0));
             if leads && frame.keyframe {
-                self.cut(frame.pts, false);
+                self.cut(frame.pts, false, true);
             }
             return;
         };
@@ -359,9 +361,9 @@ impl FromFrames {
         // Rounded to whole seconds it is still the target duration.
         let long = Duration::from_secs(self.shape.target());
         if changes {
-            self.cut(frame.pts, true);
+            self.cut(frame.pts, true, frame.keyframe);
         } else if due || length >= long {
-            self.cut(frame.pts, false);
+            self.cut(frame.pts, false, due);
         }
     }
 
@@ -458,11 +460,12 @@ impl FromFrames {
         }
     }
 
-    fn cut(&mut self, at: MediaTime, discontinuity: bool) {
+    fn cut(&mut self, at: MediaTime, discontinuity: bool, keyframe: bool) {
         let cut = Cut {
             at,
             msn: self.next_msn,
             discontinuity,
+            keyframe,
         };
         self.next_msn += 1;
         self.last_cut = Some(at);

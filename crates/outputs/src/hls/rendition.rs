@@ -16,6 +16,14 @@ use super::past::Stored;
 /// Cuts that wait for a frame behind them; more mean that the track has stopped.
 const CUTS: usize = 2;
 
+/// How long a smaller layer is waited for whose keyframe comes later than that of the best one.
+/// Longer makes more of its segments begin with one, and makes those before longer.
+const ALIGN: Duration = Duration::from_millis(400);
+
+/// How much before a cut a smaller layer's keyframe may be that belongs behind it: the clocks of
+/// layers differ by less than half a frame.
+const NEAR_NANOS: i64 = 15_000_000;
+
 /// Segments that stay in any case: three target durations at least must (RFC 8216bis, 6.2.2), and
 /// their parts are listed.
 const LEAST: usize = 7;
@@ -28,6 +36,18 @@ const MEASURED: usize = 12;
 /// shorter than the 85 % of the target that playlists promise; more would do so for all.
 const LEEWAY: f64 = 1.08;
 
+/// Differences between the times from frame to frame that are more than rounding, by length and by
+/// share.
+const UNEVEN: (Duration, f64) = (Duration::from_millis(3), 1.15);
+
+/// Where frames come unevenly, how many of the longest times between two of them make a part: what
+/// does not fit any more is less than 15 % of it then, also where one lasts a fifth longer than any
+/// before. Less promises what parts do not hold, more makes latency.
+const SPREAD: f64 = 8.0;
+
+/// Longest part of a track whose frames come unevenly.
+const MOST_PART: Duration = Duration::from_secs(1);
+
 /// Where a track's segments begin anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cut {
@@ -37,6 +57,16 @@ pub(super) struct Cut {
     pub(super) msn: u64,
     /// Whether decoders and clocks begin anew.
     pub(super) discontinuity: bool,
+    /// Whether a keyframe is there, with which other layers are to begin, too.
+    pub(super) keyframe: bool,
+}
+
+impl Cut {
+    /// Whether a frame belongs behind it.
+    fn is_reached(&self, frame: &Frame, follows: bool) -> bool {
+        let near = follows && self.keyframe && frame.keyframe;
+        frame.pts >= self.at || (near && frame.pts.shifted(NEAR_NANOS) >= self.at)
+    }
 }
 
 /// A piece of a segment that players can have before the segment is whole.
@@ -99,6 +129,8 @@ pub(super) struct Rendition {
     length: i64,
     sequence: u32,
     cuts: VecDeque<Cut>,
+    /// Whether it is a layer beside the best one, whose keyframes decide where segments begin.
+    pub(super) follows: bool,
     part_length: Duration,
     part_target: Option<Duration>,
     /// Frames of a part.
@@ -137,6 +169,7 @@ impl Rendition {
             length: 0,
             sequence: 0,
             cuts: VecDeque::new(),
+            follows: false,
             part_length,
             part_target: None,
             part_frames: usize::MAX,
@@ -160,9 +193,13 @@ impl Rendition {
         self.part_target
     }
 
-    /// Peak and average of bits per second so far.
+    /// Peak and average of bits per second so far. Before the first segment is whole, what there is
+    /// of it stands for a second at least, or its keyframe would count for too much.
     pub(super) fn bitrates(&self) -> (f64, f64) {
-        let (bits, seconds) = self.total;
+        let growing = self.segments.back().filter(|_| self.total.1 == 0.0);
+        let (bits, seconds) = growing.map_or(self.total, |segment| {
+            (segment.bytes() as f64 * 8.0, segment.duration.max(1.0))
+        });
         let average = if seconds > 0.0 { bits / seconds } else { 0.0 };
         (self.peak.max(average), average)
     }
@@ -198,6 +235,16 @@ impl Rendition {
             self.push_gap(from, to);
         }
         self.cuts.push_back(cut);
+        // Of a picture's layers the smaller ones come first: what waits may belong behind the cut.
+        let follows = self.follows;
+        if !cut.discontinuity
+            && let Some(frame) = self
+                .pending
+                .take_if(|frame| frame.keyframe && cut.is_reached(frame, follows))
+            && let Err(error) = self.push(frame)
+        {
+            tracing::debug!(%error, "a frame was dropped");
+        }
     }
 
     /// Takes the next frame in order of decoding. `true`: playlists have changed.
@@ -238,10 +285,17 @@ impl Rendition {
             .iter()
             .enumerate()
             .take_while(|(index, cut)| {
-                anew.is_some_and(|anew| *index <= anew) || frame.pts >= cut.at
+                anew.is_some_and(|anew| *index <= anew)
+                    || (cut.is_reached(frame, self.follows) && self.may_begin(cut, frame))
             })
             .count();
         self.cuts.drain(..count).collect()
+    }
+
+    /// Whether a frame behind a cut is one to begin with.
+    fn may_begin(&self, cut: &Cut, frame: &Frame) -> bool {
+        let waits = self.follows && cut.keyframe && !frame.keyframe;
+        !waits || frame.pts.since(cut.at) >= ALIGN
     }
 
     /// A segment for which nothing came; nothing before the track's first frame.
@@ -311,10 +365,23 @@ impl Rendition {
         let frames = (fit.round() as u32).max(1);
         self.interval = Some(interval);
         self.measured = true;
+        let lengths = || self.samples.iter().chain([sample]).map(|one| one.duration);
+        let longest = self.duration(i64::from(lengths().max().unwrap_or(0)));
+        let shortest = self.duration(i64::from(lengths().min().unwrap_or(0)));
+        let uneven = longest > shortest + UNEVEN.0 && longest > shortest.mul_f64(UNEVEN.1);
         // What playlists promise holds for parts that are gone, too.
         if let Some(target) = self.part_target.filter(|target| interval <= *target) {
             let fit = target.as_secs_f64() / interval.as_secs_f64().max(1e-6);
-            self.part_frames = (fit as usize).max(1);
+            self.part_frames = if uneven {
+                usize::MAX
+            } else {
+                (fit as usize).max(1)
+            };
+            return;
+        }
+        if uneven {
+            let fitting = longest.mul_f64(SPREAD).max(self.part_length);
+            self.part_target = Some(fitting.min(MOST_PART.max(self.part_length)));
             return;
         }
         self.part_frames = frames as usize;

@@ -58,6 +58,7 @@ pub fn router(handle: Handle, http: Context, config: Config) -> Result<Router, O
     if streams.config().is_always_on() {
         tokio::spawn(streams.clone().keep_all());
     }
+    handle.set_serves_hls();
     let state = Hls {
         handle,
         http: http.clone(),

@@ -223,7 +223,12 @@ impl Stream {
                 return Some(Err(not_carried(room, codec)));
             }
             let settled = state.began.is_some_and(|began| began.elapsed() >= SETTLED);
-            let both = state.core.renditions.len() > 1;
+            // Players choose by the bandwidth that is told now, so each picture is to have one.
+            let mut pictures = state.core.renditions.iter();
+            let both = state.core.renditions.len() > 1
+                && pictures.all(|(name, rendition)| {
+                    !matches!(name, Name::Video(_)) || playlist::last_part(rendition).is_some()
+                });
             let playable = state
                 .core
                 .renditions

@@ -6,7 +6,7 @@ use std::time::Duration;
 use inver_media::{Config, Frame, MediaTime};
 use time::OffsetDateTime;
 
-use super::check::{Playlist, check};
+use super::check::{Playlist, check, check_uneven};
 use super::from_frames::{FromFrames, Name, Shape};
 use super::past::{Disk, Writer};
 use super::playlist::{Anchor, Wish, media, multivariant};
@@ -50,6 +50,8 @@ struct World {
     b_frames: bool,
     /// Whether times are whole milliseconds, as RTMP has them.
     rounded: bool,
+    /// Most milliseconds by which a picture comes sooner or later than it should.
+    jitter: i64,
     /// Pictures and pieces of sound so far.
     pictures: i64,
     sounds: i64,
@@ -74,6 +76,7 @@ impl World {
             keyframes,
             b_frames: false,
             rounded: false,
+            jitter: 0,
             pictures: 0,
             sounds: 0,
             offset: 50_000_000,
@@ -132,6 +135,8 @@ impl World {
             (true, 0) => 2,
             (true, _) => 0,
         };
+        let off = number * 7919 % (2 * self.jitter + 1) - self.jitter;
+        let at = at + off * 1_000_000;
         let frame = self.frame(&self.picture, at, later, keyframe);
         self.stream.video(0, frame, self.since(at));
     }
@@ -194,6 +199,18 @@ fn the_rules_hold_at_all_frame_rates() {
             assert!(seen.whole() >= 14, "{rate}: {}", seen.whole());
             assert_eq!(seen.marks(), (0, 0), "{rate}");
         }
+    }
+}
+
+#[test]
+fn the_rules_hold_where_frames_come_unevenly() {
+    for (rate, jitter) in [(30.0, 2), (30.0, 8), (60.0, 4), (24.0, 12), (10.0, 6)] {
+        let mut world = World::new(rate, (rate * 2.0).round() as i64);
+        world.jitter = jitter;
+        world.run(30.0, true, true);
+        let seen = world.seen.expect("a playlist");
+        assert!(seen.whole() >= 12, "{rate}: {}", seen.whole());
+        assert_eq!(seen.marks(), (0, 0), "{rate}");
     }
 }
 
@@ -326,6 +343,70 @@ fn delta_updates_leave_out_what_is_old() {
     let text = text.expect("a playlist");
     assert!(text.contains("#EXT-X-SKIP:SKIPPED-SEGMENTS="), "{text}");
     check(&text).expect("good");
+}
+
+/// Gives pictures of three layers for so many seconds, the smallest first, as browsers send them;
+/// keyframes of the two smaller ones come `late` pictures after those of the best.
+fn ladder(late: i64) -> World {
+    let mut world = World::new(30.0, 60);
+    for number in 0..600 {
+        let at = number * world.interval;
+        for layer in [2, 1, 0] {
+            let late = if layer == 0 { 0 } else { late };
+            let keyframe = number == 0 || (number - late) % 60 == 0;
+            // Their clocks are not quite the same.
+            let off = at - 1_000_000 * i64::from(layer);
+            let frame = world.frame(&world.picture, off, 0, keyframe);
+            world.stream.video(layer, frame, world.since(at));
+        }
+        for layer in [0, 1, 2] {
+            if let Some(text) = world.playlist(Name::Video(layer)) {
+                check_uneven(&text).unwrap_or_else(|rule| panic!("{rule}\n{text}"));
+            }
+        }
+    }
+    world
+}
+
+#[test]
+fn layers_become_variants_whose_segments_begin_together_with_keyframes() {
+    for late in [0, 3] {
+        let world = ladder(late);
+        let segments = |layer| {
+            let rendition = &world.stream.renditions[&Name::Video(layer)];
+            let whole = rendition.segments.iter().filter(|one| one.whole);
+            whole.collect::<Vec<_>>()
+        };
+        let best = segments(0);
+        assert!(best.len() >= 8, "{}", best.len());
+        for layer in [1, 2] {
+            let segments = segments(layer);
+            assert_eq!(segments.len(), best.len());
+            for (one, best) in segments.iter().zip(&best).skip(1) {
+                assert_eq!(one.msn, best.msn);
+                let apart = one.start.0 - best.start.0 - late * 33_333_333;
+                assert!(apart.abs() <= 2_000_000, "{apart}");
+                assert!(one.parts[0].independent && best.parts[0].independent);
+            }
+        }
+    }
+    let text = multivariant(&ladder(0).stream).expect("known");
+    assert_eq!(text.matches("#EXT-X-STREAM-INF").count(), 3, "{text}");
+}
+
+#[test]
+fn a_layer_whose_keyframe_does_not_come_is_not_waited_for_long() {
+    let world = ladder(20);
+    let rendition = &world.stream.renditions[&Name::Video(1)];
+    let (best, world_long) = (&world.stream.renditions[&Name::Video(0)], 400_000_000);
+    for (one, best) in rendition.segments.iter().zip(&best.segments).skip(1) {
+        assert_eq!(one.msn, best.msn);
+        let apart = one.start.since(best.start).as_nanos();
+        assert!(
+            (world_long..world_long + 40_000_000).contains(&apart),
+            "{apart}"
+        );
+    }
 }
 
 /// A stream with a past of two minutes, of which memory holds 30 seconds.

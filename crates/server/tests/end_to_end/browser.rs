@@ -117,6 +117,27 @@ async fn one_page_publishes_h264_and_another_plays_it() {
 }
 
 #[tokio::test]
+async fn a_page_that_chooses_by_itself_sends_what_hls_carries() {
+    let _stage = stage().await;
+    let mut server = Server::open().await;
+    let told = server.json("/api/v1/server").await;
+    assert_eq!(told["hls"], true, "{told:#}");
+    let page = server.url("/publish/room?autostart=1");
+    let mut publisher = Client::page(&page);
+    publisher.event("ready").await;
+    server
+        .room_until("room", "H264 is published", |room| {
+            crate::broadcast::codecs(room).contains(&"H264".to_owned())
+        })
+        .await;
+    let mut viewer = Client::browser(Flow::Watch, &server.url("/whep/room"), &[]);
+    plays(&mut viewer, "h264").await;
+    let index = crate::hls::text(&server, "/hls/room/index.m3u8").await;
+    assert!(index.contains("avc1."), "{index}");
+    server.assert_sound();
+}
+
+#[tokio::test]
 async fn the_watch_page_waits_and_starts_by_itself_when_the_room_goes_live() {
     let _stage = stage().await;
     let server = Server::open().await;

@@ -279,3 +279,79 @@ async fn players_are_viewers_and_take_places() {
     encoder.assert_runs();
     server.assert_sound();
 }
+
+/// Date and first part of each whole segment that lists its parts, by its number.
+fn beginnings(text: &str) -> std::collections::BTreeMap<u64, (String, bool)> {
+    let mut found = std::collections::BTreeMap::new();
+    let (mut date, mut first) = (String::new(), None);
+    for line in text.lines() {
+        if let Some(value) = line.strip_prefix("#EXT-X-PROGRAM-DATE-TIME:") {
+            (date, first) = (value.to_owned(), None);
+        } else if line.starts_with("#EXT-X-PART:") {
+            first.get_or_insert(line.contains("INDEPENDENT=YES"));
+        } else if let (Some(number), Some(first)) = (
+            line.strip_suffix(".m4s")
+                .and_then(|name| name.split('-').nth(1)),
+            first,
+        ) && let Ok(number) = number.parse()
+        {
+            found.insert(number, (date.clone(), first));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn layers_of_a_browser_are_variants_whose_segments_begin_together() {
+    let _stage = stage().await;
+    let mut server = Server::open().await;
+    let options = ["--codec", "h264", "--simulcast", "3"];
+    let whip = server.url("/whip/room");
+    let mut publisher = Client::browser(Flow::Publish, &whip, &options);
+    publisher.event("answered").await;
+    crate::simulcast::three_layers(&server).await;
+    let index = text(&server, "/hls/room/index.m3u8").await;
+    for layer in ["v0", "v1", "v2"] {
+        let path = format!("/hls/room/{layer}.m3u8");
+        follow(&server, &path, 3, check_uneven).await;
+    }
+    // What is promised of each tells players which to choose, from the beginning.
+    let bandwidth = |size: &str| {
+        let mut variants = index.lines().filter(|line| line.contains(size));
+        let attribute = variants
+            .next()
+            .and_then(|line| line.split_once("BANDWIDTH="));
+        let (_, value) = attribute.unwrap_or_else(|| panic!("{size} in {index}"));
+        let digits = value.split(',').next().unwrap_or_default();
+        digits.parse::<u64>().unwrap_or_else(|_| panic!("{index}"))
+    };
+    let sizes = ["=960x540", "=480x270", "=240x13"].map(bandwidth);
+    // More than the sound's.
+    assert!(sizes.iter().all(|size| *size > 200_000), "{index}");
+    let mut all = Vec::new();
+    for layer in ["v0", "v1", "v2"] {
+        let playlist = text(&server, &format!("/hls/room/{layer}.m3u8")).await;
+        all.push(beginnings(&playlist));
+    }
+    let best = &all[0];
+    assert!(!best.is_empty());
+    // The seconds of a date, with milliseconds.
+    let seconds = |date: &str| -> f64 {
+        let of = date.trim_end_matches('Z').rsplit(':').next();
+        of.and_then(|text| text.parse().ok()).expect("a date")
+    };
+    let mut compared = 0;
+    for (number, (date, independent)) in best {
+        assert!(independent, "segment {number}: {all:#?}");
+        for other in &all[1..] {
+            if let Some((other, independent)) = other.get(number) {
+                assert!(independent, "segment {number}: {all:#?}");
+                let apart = (seconds(other) - seconds(date)).abs();
+                assert!(!(0.02..59.0).contains(&apart), "segment {number}: {all:#?}");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared >= 2, "{all:#?}");
+    server.assert_sound();
+}

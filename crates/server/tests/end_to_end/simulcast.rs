@@ -12,13 +12,8 @@ fn width(stats: &Value) -> u64 {
         .unwrap_or(0)
 }
 
-#[tokio::test]
-async fn a_viewer_gets_the_layer_it_asks_for() {
-    let _stage = stage().await;
-    let mut server = Server::open().await;
-    let options = ["--codec", "vp8", "--simulcast", "3"];
-    let mut publisher = Client::browser(Flow::Publish, &server.url("/whip/room"), &options);
-    publisher.event("answered").await;
+/// Waits until the room has three layers.
+pub(crate) async fn three_layers(server: &Server) {
     server
         .room_until("room", "three layers are active", |room| {
             let publications = room["participants"][0]["publications"].as_array();
@@ -29,6 +24,16 @@ async fn a_viewer_gets_the_layer_it_asks_for() {
             })
         })
         .await;
+}
+
+#[tokio::test]
+async fn a_viewer_gets_the_layer_it_asks_for() {
+    let _stage = stage().await;
+    let mut server = Server::open().await;
+    let options = ["--codec", "vp8", "--simulcast", "3"];
+    let mut publisher = Client::browser(Flow::Publish, &server.url("/whip/room"), &options);
+    publisher.event("answered").await;
+    three_layers(&server).await;
 
     let mut viewer = Client::browser(Flow::Watch, &server.url("/whep/room"), &[]);
     let answered = viewer.event("answered").await;
