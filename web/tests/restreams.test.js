@@ -9,6 +9,7 @@ test("how pushes and pulls fare, in words", () => {
   /** @param {Partial<import("../assets/lib/restreams.js").Status>} status */
   const one = (status, more = {}) => ({ id: "a", url: "srt://h:1", configured: false, ...more, status: /** @type {import("../assets/lib/restreams.js").Status} */ ({ since, ...status }) });
   assert.equal(statusText(one({ state: "live" }), "pushes", now), "live for 1 min");
+  assert.equal(statusText(one({ state: "live", reason: "the target is slow" }), "pushes", now), "live for 1 min, but the target is slow");
   assert.equal(statusText(one({ state: "waiting" }), "pushes", now), "waits for a publisher");
   assert.equal(statusText(one({ state: "waiting" }, { on_demand: true }), "pulls", now), "waits for a viewer");
   assert.equal(statusText(one({ state: "connecting" }), "pulls", now), "connecting");

@@ -10,7 +10,8 @@ use axum::body::Body;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use inver_node::{
-    Answering, Client, Config, Credentials, Handle, Media, Policy, Publish as NodePublish, Target,
+    Answering, Client, Config, Credentials, Handle, Media, Policy, Publish as NodePublish,
+    RestreamPolicy, Target,
 };
 use inver_proto::{Door, IceServer, RoomId, SessionId, SourceId};
 use inver_shard::{
@@ -211,6 +212,11 @@ impl Fixture {
         let config = Config {
             data_dir: data_dir.path().join("data"),
             policy,
+            // Tests speak to what listens on this machine.
+            restream: RestreamPolicy {
+                allow_private: true,
+                ..RestreamPolicy::default()
+            },
             ice_servers: vec![
                 IceServer {
                     urls: vec!["stun:stun.example.net".to_owned()],

@@ -166,6 +166,11 @@ async fn a_failure_is_told_until_media_flows() {
     assert!(failed.retry_at > Some(failed.since));
     let connecting = tell(RestreamNews::Connecting);
     assert_eq!(connecting.reason.as_deref(), Some("no answer"));
+    let behind = tell(RestreamNews::Behind {
+        reason: "too slow".to_owned(),
+    });
+    assert_eq!(behind.state, RestreamState::Live);
+    assert_eq!(behind.reason.as_deref(), Some("too slow"));
     let live = tell(RestreamNews::Live);
     assert_eq!((live.state, live.reason), (RestreamState::Live, None));
 }

@@ -26,7 +26,7 @@ pub struct RestreamStatus {
     pub state: RestreamState,
     /// Since when that holds.
     pub since: Timestamp,
-    /// Why the last try failed, for people.
+    /// Why the last try failed, or what is missing while media flows; for people.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
     /// When the next try begins.

@@ -28,7 +28,7 @@ export function statusText({ status, on_demand }, what, now) {
   const span = spanText(secondsSince(status.since, now) ?? 0);
   switch (status.state) {
     case "live":
-      return `live for ${span}`;
+      return status.reason ? `live for ${span}, but ${status.reason}` : `live for ${span}`;
     case "connecting":
       return status.reason ? `connecting again; before: ${status.reason}` : "connecting";
     case "retrying": {
@@ -119,7 +119,7 @@ function list(room, what, page) {
       const state = row.children[1];
       if (state) {
         setText(state, statusText(one, what, Date.now()));
-        state.classList.toggle("bad", one.status.state === "retrying");
+        state.classList.toggle("bad", one.status.state === "retrying" || Boolean(one.status.state === "live" && one.status.reason));
       }
     });
   }

@@ -142,6 +142,11 @@ pub enum RestreamNews {
     Connecting,
     /// Media flows.
     Live,
+    /// Media flows, but not all of it.
+    Behind {
+        /// What is missing and why, for people; holds no secret.
+        reason: String,
+    },
     /// It failed and is tried again after a while.
     Failed {
         /// Why, for people; holds no secret.
@@ -232,6 +237,7 @@ pub(crate) fn note(status: &mut RestreamStatus, news: RestreamNews, now: Timesta
         // Why the last try failed stays until one succeeds.
         RestreamNews::Connecting => (RestreamState::Connecting, status.reason.take(), None),
         RestreamNews::Live => (RestreamState::Live, None, None),
+        RestreamNews::Behind { reason } => (RestreamState::Live, Some(reason), None),
         RestreamNews::Failed { reason, after } => {
             (RestreamState::Retrying, Some(reason), Some(now.plus(after)))
         }

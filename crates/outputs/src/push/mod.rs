@@ -10,6 +10,7 @@ mod rtmp;
 mod srt;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use inver_node::{Address, Handle, Restream, RestreamNews, Way};
 use inver_sockets::{Backoff, Stop, stopped};
@@ -19,6 +20,10 @@ use tokio_rustls::rustls::ClientConfig;
 /// Bytes that wait for a target's connection before no more frames are taken for it. Less drops on
 /// short stalls, more costs memory for each slow target and lets viewers there fall behind.
 const QUEUE: usize = 2 << 20;
+
+/// How long a target has to take everything until it is no longer called too slow. Less would have
+/// the word come and go with every burst.
+const KEEPS_UP: Duration = Duration::from_secs(30);
 
 /// Runs every push that there is or comes to be, until the stop. `tls` is what targets of
 /// `rtmps://` are trusted by.
@@ -43,6 +48,38 @@ enum End {
     Stopped,
     /// The target cannot be reached, refuses or is gone; why, for people.
     Failed(String),
+}
+
+/// Whether a target takes what is sent to it, for its status.
+struct Pace<'a> {
+    push: &'a Push,
+    /// When it last did not.
+    behind: Option<Instant>,
+}
+
+impl<'a> Pace<'a> {
+    fn new(push: &'a Push) -> Self {
+        Self { push, behind: None }
+    }
+
+    /// The target did not take a frame: all up to the next keyframe are left out.
+    fn falls_behind(&mut self) {
+        if self.behind.replace(Instant::now()).is_none() {
+            self.push.log("a target is too slow: frames are left out");
+            let reason = "the target takes less than the room sends: pictures are left out up to \
+                          the next keyframe; a lower bitrate helps"
+                .to_owned();
+            self.push.tell(RestreamNews::Behind { reason });
+        }
+    }
+
+    /// It took one.
+    fn keeps_up(&mut self) {
+        if self.behind.is_some_and(|at| at.elapsed() >= KEEPS_UP) {
+            self.behind = None;
+            self.push.tell(RestreamNews::Live);
+        }
+    }
 }
 
 /// One push.

@@ -6,7 +6,7 @@ use inver_sockets::rtmp::{ClientConnection, connect, started};
 use inver_sockets::{Stop, stopped};
 use tokio::time::Instant;
 
-use super::{End, Push, QUEUE, room};
+use super::{End, Pace, Push, QUEUE, room};
 use crate::rtmp::{FromFrames, Unplayable};
 
 impl Push {
@@ -65,14 +65,29 @@ impl Push {
         }
         drop(opening);
         self.begun(since);
+        let mut pace = Pace::new(self);
+        let mut waits = false;
         loop {
-            let event = if connection.unsent() > QUEUE {
+            waits |= connection.unsent() > QUEUE;
+            let event = if waits {
                 // Goes on live with the next keyframe once the target has taken half of it.
                 frames.skip();
-                match connection.next_unless_sent(QUEUE / 2).await {
-                    Ok(None) => continue,
-                    Ok(Some(event)) => Ok(event),
-                    Err(end) => Err(end),
+                pace.falls_behind();
+                tokio::select! {
+                    event = connection.next_unless_sent(QUEUE / 2) => match event {
+                        Ok(None) => {
+                            waits = false;
+                            continue;
+                        }
+                        Ok(Some(event)) => Ok(event),
+                        Err(end) => Err(end),
+                    },
+                    // What nobody takes would be kept in the meantime.
+                    frame = frames.next() => match frame {
+                        Some(_) => continue,
+                        None => return Ended::ByRoom,
+                    },
+                    () = stopped(stop) => return Ended::Stopped,
                 }
             } else {
                 tokio::select! {
@@ -82,6 +97,7 @@ impl Push {
                         if let Err(unplayable) = send(connection, &mut tags, &frame) {
                             return unplayable;
                         }
+                        pace.keeps_up();
                         continue;
                     }
                     () = stopped(stop) => return Ended::Stopped,

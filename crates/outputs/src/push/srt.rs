@@ -6,7 +6,7 @@ use inver_sockets::srt::{Link, call};
 use inver_sockets::{Stop, stopped};
 use tokio::time::Instant;
 
-use super::{End, Push, room};
+use super::{End, Pace, Push, room};
 use crate::bridge::Bridge;
 use crate::frames::{Frames, Opening};
 use crate::srt::FromFrames;
@@ -42,7 +42,8 @@ impl Push {
             }
         }
         self.begun(since);
-        let end = stream.send(&mut link, &mut frames, stop).await;
+        let pace = Pace::new(self);
+        let end = stream.send(&mut link, &mut frames, pace, stop).await;
         if !matches!(end, End::Failed(_)) {
             link.close().await;
         }
@@ -83,7 +84,13 @@ impl Stream {
         })
     }
 
-    async fn send(&mut self, link: &mut Link, frames: &mut Frames, stop: &mut Stop) -> End {
+    async fn send(
+        &mut self,
+        link: &mut Link,
+        frames: &mut Frames,
+        mut pace: Pace<'_>,
+        stop: &mut Stop,
+    ) -> End {
         loop {
             tokio::select! {
                 event = link.next() => match event {
@@ -100,8 +107,11 @@ impl Stream {
                     for frame in made {
                         taken &= self.put(link, &frame);
                     }
-                    if !taken {
+                    if taken {
+                        pace.keeps_up();
+                    } else {
                         frames.skip();
+                        pace.falls_behind();
                     }
                 }
                 () = stopped(stop) => return End::Stopped,
