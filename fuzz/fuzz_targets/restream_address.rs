@@ -1,13 +1,14 @@
-//! Addresses of pushes and pulls: whatever is asked for, no file lies outside and nothing that may
-//! be a key is shown.
+//! Addresses of pushes, pulls and fallbacks: whatever is asked for, no file lies outside and nothing
+//! that may be a key is shown.
 #![cfg_attr(fuzzing, no_main)]
 
-use inver_node::Address;
+use inver_node::{Address, FallbackSource};
 
 inver_fuzz::target!(run);
 
 fn run(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
+    stands_in(&text);
     let address = match Address::of_pull(&text) {
         Ok(address) => address,
         Err(error) => {
@@ -56,5 +57,18 @@ fn run(data: &[u8]) {
             assert!(!target.host.is_empty() && target.port > 0);
             assert!(shown.len() <= target.host.len() + 20);
         }
+    }
+}
+
+/// What stands in for a publisher is one of these, or a picture among the files.
+fn stands_in(text: &str) {
+    match FallbackSource::parse(text) {
+        Ok(FallbackSource::Picture(path)) => {
+            assert!(Address::of_pull(text).is_err(), "a picture is no film");
+            let mut parts = path.split('/');
+            assert!(parts.all(|part| !part.is_empty() && !part.starts_with('.')));
+        }
+        Ok(FallbackSource::Stream(_)) => assert!(Address::of_pull(text).is_ok()),
+        Err(error) => assert!(error.len() < 500, "an error repeats the input"),
     }
 }

@@ -411,7 +411,7 @@ async fn preflight_requests_need_no_credentials() {
 }
 
 /// Every operation of the contract, so that none is lost or added unseen.
-const OPERATIONS: [(&str, &str); 22] = [
+const OPERATIONS: [(&str, &str); 25] = [
     ("get", "/api/v1/server"),
     ("get", "/api/v1/rooms"),
     ("post", "/api/v1/rooms"),
@@ -432,6 +432,9 @@ const OPERATIONS: [(&str, &str); 22] = [
     ("post", "/api/v1/rooms/{room}/pulls"),
     ("get", "/api/v1/rooms/{room}/pulls/{pull}"),
     ("delete", "/api/v1/rooms/{room}/pulls/{pull}"),
+    ("get", "/api/v1/rooms/{room}/fallback"),
+    ("put", "/api/v1/rooms/{room}/fallback"),
+    ("delete", "/api/v1/rooms/{room}/fallback"),
     ("post", "/api/v1/tokens"),
     ("get", "/api/v1/events"),
 ];
