@@ -51,7 +51,7 @@ export function restreams(room, page) {
   const pulls = list(room, "pulls", page);
   const load = () => void Promise.all([pushes.load(), pulls.load()]);
   setInterval(() => page.shown() && document.visibilityState === "visible" && load(), POLL_MS);
-  return { root: h("section", {}, pushes.root, pulls.root), load };
+  return { root: h("section", { class: "restreams" }, pushes.root, pulls.root), load };
 }
 
 /**
@@ -82,7 +82,7 @@ function list(room, what, page) {
     "form",
     { class: "key-form" },
     url,
-    !push && h("label", { class: "soft small" }, demand, " only while watched"),
+    !push && h("label", { class: "soft small" }, demand, "only while watched"),
     h("button", { class: "button slim", type: "submit" }, push ? "Push there" : "Pull from there"),
   );
   const load = async () => {
@@ -153,5 +153,5 @@ function list(room, what, page) {
     );
   }
 
-  return { root: h("div", {}, h("h3", {}, push ? "Sent to" : "Brought from"), none, table, form), load };
+  return { root: h("section", {}, h("h3", {}, push ? "Sent to" : "Brought from"), none, table, form), load };
 }
