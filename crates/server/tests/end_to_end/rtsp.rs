@@ -169,6 +169,9 @@ async fn keys_count_in_the_address_and_as_digest() {
     assert!(!status.success() && said.contains("404"), "{said}");
     let (status, said) = read("tcp", &server.rtsp("room")).ended().await;
     assert!(status.success(), "{said}");
+    let admin = server.admin.clone().expect("a token");
+    let (status, said) = read("tcp", &with(&admin)).ended().await;
+    assert!(status.success(), "{said}");
     first.assert_runs();
     server.assert_sound();
 }

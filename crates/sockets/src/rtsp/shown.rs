@@ -16,8 +16,8 @@ pub enum Shown {
     Wrong(&'static str),
 }
 
-/// What a client shows for a room: a key in the query, a digest made with one of the room's stream
-/// keys, or a key as password where it comes `private`.
+/// What a client shows for a room: a key or token in the query, a digest made with one of the room's
+/// stream keys or the administrator's token, or either as password where it comes `private`.
 pub fn shown(handle: &Handle, wish: &Wish, room: &RoomId, private: bool) -> Shown {
     if let Some(key) = KEYS.iter().find_map(|name| wish.address.query(name)) {
         return Shown::Credentials(Credentials::bearer(key));
@@ -36,9 +36,17 @@ pub fn shown(handle: &Handle, wish: &Wish, room: &RoomId, private: bool) -> Show
                 let key = key.reveal();
                 wish.proves(key) || wish.proves(&format!("{room}-{key}"))
             });
-            proved.map_or(
-                Shown::Wrong("the digest is made with none of the room's stream keys"),
-                |key| Shown::Credentials(Credentials::bearer(key.reveal())),
+            if let Some(key) = proved {
+                return Shown::Credentials(Credentials::bearer(key.reveal()));
+            }
+            let admin = handle.admin_token();
+            if wish.proves(admin.reveal()) {
+                return Shown::Credentials(Credentials::bearer(admin.reveal()));
+            }
+            // Of a token nothing is kept here that a digest could be compared with.
+            Shown::Wrong(
+                "the digest is made with none of the room's stream keys; a token goes into the \
+                 address as ?token=, or over TLS as the password of Basic",
             )
         }
     }
