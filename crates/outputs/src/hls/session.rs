@@ -21,7 +21,7 @@ use super::mover::{self, Mover};
 use super::past::{Piece, Written};
 use super::players::{Player, Players};
 use super::playlist::{self, Anchor, Wish};
-use super::rendition::Place;
+use super::rendition::{Place, Rendition};
 
 /// How long a stream goes on after the last request: a player asks every few seconds.
 const LINGER: Duration = Duration::from_secs(30);
@@ -272,7 +272,7 @@ impl Stream {
     }
 
     /// A rendition's playlist, once it has what is waited for: the segment of that number, or the
-    /// part of it.
+    /// part of it, or else any whole segment.
     pub(super) async fn media(
         &self,
         name: Name,
@@ -295,6 +295,11 @@ impl Stream {
             let rendition = state.core.renditions.get(&name);
             if rendition.is_none() && name != Name::Aac {
                 return Some(Found::Nothing);
+            }
+            // Players that do not know parts give up on a playlist without a whole segment.
+            let whole = |rendition: &Rendition| rendition.segments.iter().any(|one| one.whole);
+            if until.is_none() && !rendition.is_some_and(whole) {
+                return None;
             }
             let last = rendition.and_then(|rendition| rendition.next());
             if let Some((msn, part)) = until {

@@ -69,6 +69,22 @@ pub(crate) async fn follow(server: &Server, path: &str, whole: usize, rules: Che
 }
 
 #[tokio::test]
+async fn a_player_that_knows_no_parts_may_be_the_first() {
+    let _stage = stage().await;
+    let mut server = Server::open().await;
+    let mut encoder = Ffmpeg::rtmp(&server.rtmp("room"));
+    lives(&server, "room").await;
+    let url = server.url("/hls/room/index.m3u8");
+    let (status, said) = Ffmpeg::start(&["-i", &url, "-frames:v 60 -f null -"])
+        .ended()
+        .await;
+    assert!(status.success(), "{said}");
+    assert!(!said.contains("Empty segment"), "{said}");
+    encoder.assert_runs();
+    server.assert_sound();
+}
+
+#[tokio::test]
 async fn b_frames_are_kept_and_the_rules_hold() {
     let _stage = stage().await;
     let mut server = Server::open().await;
