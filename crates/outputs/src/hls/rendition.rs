@@ -339,6 +339,10 @@ impl Rendition {
         }
         self.length += i64::from(sample.duration);
         self.samples.push(sample);
+        // A part that is full need not wait for the frame behind it.
+        if self.part_target.is_some() && self.samples.len() >= self.part_frames {
+            closed |= self.close_part();
+        }
         closed
     }
 
