@@ -136,18 +136,37 @@ impl Control {
         Ok(participant.unwrap_or_else(ParticipantId::main))
     }
 
-    /// What is about to stand in gives way to whoever wants to publish.
+    /// What is about to stand in gives way to whoever wants to publish; and so does what is still
+    /// to be brought from another server, which may never come, to whoever comes here.
     pub(crate) fn make_way(&mut self, room: &RoomId, door: Door, now: Now) {
         if door == Door::Fallback {
             return;
         }
         let stage = self.rooms.get(room).and_then(|state| state.stage);
-        let pending = stage
-            .and_then(|stage| self.sources.get(&stage))
-            .and_then(|source| source.pending)
-            .filter(|session| self.stands_in(*session));
-        if let Some(session) = pending {
+        let Some((stage, source)) =
+            stage.and_then(|stage| Some((stage, self.sources.get(&stage)?)))
+        else {
+            return;
+        };
+        let comes_here = !is_brought(door);
+        let brought = |session: &SessionId| {
+            let session = self.sessions.get(session);
+            comes_here && session.is_some_and(|session| is_brought(session.door))
+        };
+        let pending = source
+            .pending
+            .filter(|session| self.stands_in(*session) || brought(session));
+        let silent = source
+            .session
+            .filter(|session| !source.flowing && brought(session));
+        for session in pending.into_iter().chain(silent) {
             self.close_session(session, CloseCause::TakenOver, now);
+        }
+        if silent.is_some()
+            && let Some(source) = self.sources.get_mut(&stage)
+        {
+            // Nobody waits for it to return.
+            source.released = true;
         }
     }
 
@@ -285,4 +304,9 @@ impl Control {
         };
         self.event(now, room, what);
     }
+}
+
+/// Whether a door brings what is published on another server.
+fn is_brought(door: Door) -> bool {
+    matches!(door, Door::Pull | Door::Relay)
 }

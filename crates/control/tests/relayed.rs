@@ -89,3 +89,24 @@ fn who_may_not_watch_has_nothing_fetched() {
         "asking makes no room"
     );
 }
+
+#[test]
+fn what_is_still_to_be_brought_gives_way_to_whoever_comes_here() {
+    for accepted in [false, true] {
+        let mut world = World::open();
+        let now = world.now;
+        let brought = relay(&mut world).expect("free");
+        if accepted {
+            world
+                .control
+                .accepted(brought.session, "", now)
+                .expect("there");
+        }
+        let mut wish = publish("studio");
+        wish.participant = Some("camera".parse().expect("a name"));
+        let own = world.control.begin_publish(wish, now);
+        let own = own.unwrap_or_else(|refusal| panic!("{accepted}: {refusal:?}"));
+        world.control.accepted(own.session, "", now).expect("there");
+        assert_eq!(relay(&mut world).map(drop), Err(RefusalKind::Conflict));
+    }
+}

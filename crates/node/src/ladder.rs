@@ -150,6 +150,10 @@ impl Handle {
             return Vec::new();
         };
         let live = self.0.look(|control| control.live_rooms());
+        let failing = self.0.ladder.failing.lock();
+        failing
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|room| live.contains(room));
         let wanted = live.into_iter().filter(|room| {
             plan.covers(room) && self.wants_layers(room) && !self.ladder_of(room).is_empty()
         });

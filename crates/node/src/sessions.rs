@@ -68,6 +68,10 @@ impl Handle {
             client: request.client.hint,
         };
         let source = ticket.source;
+        let feed = inner.feeds.get(source);
+        if feed.is_some_and(|feed| feed.is_withheld()) {
+            return Err(refusal(inver_shard::Error::Reordered));
+        }
         let answer = inner.media.subscribe(asked).await.map_err(refusal)?;
         let started = reserved.accept(ticket, answer, is_offer)?;
         // The stage may have moved while the shard answered; the session was not there to be

@@ -272,7 +272,11 @@ pub(crate) fn reachable_only(sdp: &str) -> String {
 
 /// Whether a candidate (RFC 8839, 5.1) names one host's UDP port; names (mDNS) mean nothing here.
 fn is_reachable(candidate: &str) -> bool {
-    let words: Vec<&str> = candidate.split_whitespace().take(6).collect();
+    // The engine parts words at spaces only: a tab could hide another address from us.
+    if candidate.contains(|c: char| c != ' ' && (c.is_whitespace() || c.is_control())) {
+        return false;
+    }
+    let words: Vec<&str> = candidate.split(' ').take(6).collect();
     let [_, _, transport, _, address, port] = words[..] else {
         return false;
     };

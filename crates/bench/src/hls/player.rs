@@ -104,10 +104,10 @@ impl Shared {
         Ok(body)
     }
 
-    async fn playlist(&self, url: Url) -> Result<Playlist, String> {
+    async fn playlist(&self, url: Url, from: Place) -> Result<Playlist, String> {
         let body = self.get(url.clone()).await?;
         let text = std::str::from_utf8(&body).map_err(|_| "a playlist that is not text")?;
-        Playlist::parse(text, &url).map_err(|unplayable| unplayable.to_string())
+        Playlist::parse(text, &url, from).map_err(|unplayable| unplayable.to_string())
     }
 }
 
@@ -115,7 +115,7 @@ impl Shared {
 pub(crate) async fn play(shared: Arc<Shared>, url: Url, mut stopped: watch::Receiver<bool>) {
     let asked = Instant::now();
     let playing = async {
-        let tracks = match shared.playlist(url.clone()).await? {
+        let tracks = match shared.playlist(url.clone(), Place::default()).await? {
             Playlist::Multivariant(urls) => urls,
             Playlist::Media(_) => vec![url],
         };
@@ -173,7 +173,8 @@ impl Track {
     async fn follow(mut self) -> Result<(), String> {
         let mut ask = self.url.clone();
         loop {
-            let Playlist::Media(media) = self.shared.playlist(ask).await? else {
+            let from = self.next.unwrap_or_default();
+            let Playlist::Media(media) = self.shared.playlist(ask, from).await? else {
                 return Err("a multivariant playlist in place of a media playlist".to_owned());
             };
             for map in &media.maps {
@@ -201,24 +202,12 @@ impl Track {
 
     /// Listed parts that this player has not got, and whether some were missed.
     fn fresh(&mut self, media: &Media) -> Vec<Part> {
-        let parts: Vec<Part> = match self.next {
-            Some(next) => media
-                .parts
-                .iter()
-                .filter(|part| part.place >= next)
-                .cloned()
-                .collect(),
+        let mut parts = media.parts.clone();
+        if self.next.is_none() {
             // A player begins at the newest segment.
-            None => {
-                let last = media.parts.last().map(|part| part.place.segment);
-                media
-                    .parts
-                    .iter()
-                    .filter(|part| Some(part.place.segment) == last)
-                    .cloned()
-                    .collect()
-            }
-        };
+            let last = parts.last().map(|part| part.place.segment);
+            parts.retain(|part| Some(part.place.segment) == last);
+        }
         for part in &parts {
             let follows = self.next.is_none_or(|next| {
                 part.place == next

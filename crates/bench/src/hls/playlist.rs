@@ -38,7 +38,7 @@ pub(crate) enum Playlist {
 pub(crate) struct Media {
     /// Initialisation sections, in order.
     pub(crate) maps: Vec<Url>,
-    /// The parts that are listed, in order.
+    /// The parts that are listed from the wanted one on, in order.
     pub(crate) parts: Vec<Part>,
     /// What `_HLS_msn` and `_HLS_part` name the next part with.
     pub(crate) next: Place,
@@ -64,19 +64,19 @@ pub(crate) struct Part {
 }
 
 impl Playlist {
-    /// Reads the playlist that came from `base`.
+    /// Reads the playlist that came from `base`; parts before `from` are counted and left out.
     ///
     /// # Errors
     ///
     /// It is none, or none that can be played with low latency.
-    pub(crate) fn parse(text: &str, base: &Url) -> Result<Self, Unplayable> {
+    pub(crate) fn parse(text: &str, base: &Url, from: Place) -> Result<Self, Unplayable> {
         if text.lines().next().map(str::trim) != Some("#EXTM3U") {
             return Err(Unplayable::NoPlaylist);
         }
         if text.contains("#EXT-X-STREAM-INF:") {
             variants(text, base).map(Self::Multivariant)
         } else {
-            media(text, base).map(Self::Media)
+            media(text, base, from).map(Self::Media)
         }
     }
 }
@@ -112,7 +112,7 @@ fn variants(text: &str, base: &Url) -> Result<Vec<Url>, Unplayable> {
     Ok(urls)
 }
 
-fn media(text: &str, base: &Url) -> Result<Media, Unplayable> {
+fn media(text: &str, base: &Url, from: Place) -> Result<Media, Unplayable> {
     let mut media = Media::default();
     let mut can_block = false;
     for line in text.lines().map(str::trim) {
@@ -132,6 +132,7 @@ fn media(text: &str, base: &Url) -> Result<Media, Unplayable> {
                 let url = join(base, attribute(value, "URI").ok_or(Unplayable::Address)?)?;
                 media.maps.push(url);
             }
+            "#EXT-X-PART" if media.next < from => media.next.part += 1,
             "#EXT-X-PART" => {
                 if attribute(value, "BYTERANGE").is_some() {
                     return Err(Unplayable::ByteRange);
@@ -203,7 +204,9 @@ mod tests {
         let text = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"x, y\",URI=\"a.m3u8\"\n\
                     #EXT-X-STREAM-INF:BANDWIDTH=100,CODECS=\"avc1.42e01f,opus\"\nlow.m3u8\n\
                     #EXT-X-STREAM-INF:BANDWIDTH=900,CODECS=\"avc1.42e01f,opus\",AUDIO=\"a\"\nv.m3u8\n";
-        let Playlist::Multivariant(urls) = Playlist::parse(text, &base()).expect("parses") else {
+        let Playlist::Multivariant(urls) =
+            Playlist::parse(text, &base(), Place::default()).expect("parses")
+        else {
             panic!("multivariant");
         };
         let urls: Vec<&str> = urls.iter().map(Url::as_str).collect();
@@ -222,7 +225,9 @@ mod tests {
                     #EXT-X-PART:DURATION=0.2,URI=\"10.1.mp4\"\n#EXTINF:0.4,\n10.mp4\n\
                     #EXT-X-PART:DURATION=0.2,URI=\"11.0.mp4\"\n\
                     #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"11.1.mp4\"\n";
-        let Playlist::Media(media) = Playlist::parse(text, &base()).expect("parses") else {
+        let Playlist::Media(media) =
+            Playlist::parse(text, &base(), Place::default()).expect("parses")
+        else {
             panic!("media");
         };
         let places: Vec<(u64, u64)> = media
@@ -234,11 +239,20 @@ mod tests {
         assert_eq!((media.next.segment, media.next.part), (11, 1));
         assert_eq!(media.part_target, Duration::from_millis(200));
         assert!(media.can_skip && media.maps.len() == 1);
+        let from = Place {
+            segment: 10,
+            part: 1,
+        };
+        let Playlist::Media(rest) = Playlist::parse(text, &base(), from).expect("parses") else {
+            panic!("media");
+        };
+        assert_eq!(rest.parts, media.parts[1..]);
+        assert_eq!(rest.next, media.next);
     }
 
     #[test]
     fn what_cannot_be_played_is_named() {
-        let parse = |text| Playlist::parse(text, &base());
+        let parse = |text| Playlist::parse(text, &base(), Place::default());
         assert_eq!(parse("<html>"), Err(Unplayable::NoPlaylist));
         assert_eq!(parse("#EXTM3U\n"), Err(Unplayable::NoBlocking));
         assert_eq!(

@@ -5,10 +5,14 @@ use std::path::PathBuf;
 use inver_media::video::Slate;
 use inver_media::{Codec, MediaTime};
 use inver_node::{Encoder, RestreamNews};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 
 use super::Task;
 use crate::pull::within;
+
+/// Pictures that are read at once.
+static MAKING: Semaphore = Semaphore::const_new(1);
 
 /// Largest file that is read.
 const MOST_BYTES: u64 = 32 << 20;
@@ -25,8 +29,14 @@ impl Task {
         };
         // As the publisher's was, so that players need not change how they decode it.
         let sound = self.handle.former_sound(&self.wanted.room);
-        let making = tokio::task::spawn_blocking(move || make(found, sound));
-        let slate = match making.await {
+        // A large picture takes much memory while it is read, and many rooms can lose their
+        // publishers at once.
+        let Ok(turn) = MAKING.acquire().await else {
+            return "the server stops".to_owned();
+        };
+        let making = tokio::task::spawn_blocking(move || make(found, sound)).await;
+        drop(turn);
+        let slate = match making {
             Ok(Ok(slate)) => slate,
             Ok(Err(reason)) => return format!("{path}: {reason}"),
             Err(_) => return format!("{path}: the picture cannot be read"),

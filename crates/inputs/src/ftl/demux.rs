@@ -9,7 +9,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use inver_proto::RoomId;
+use inver_proto::{ParticipantId, RoomId};
 use inver_protocols::ftl::{Attributes, Datagram, classify};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -28,9 +28,12 @@ pub(super) type Arrived = (SocketAddr, Vec<u8>);
 #[derive(Clone, Default)]
 pub(super) struct Routes(Arc<Mutex<HashMap<IpAddr, Vec<Route>>>>);
 
+/// Who publishes, and in which room.
+pub(super) type Whose = (RoomId, ParticipantId);
+
 struct Route {
     id: u64,
-    room: RoomId,
+    whose: Whose,
     ssrcs: Vec<u32>,
     /// Where its media comes from, once some has.
     port: Option<u16>,
@@ -64,13 +67,13 @@ impl Routes {
 
     /// Expects a client's media.
     ///
-    /// An earlier session in the same room has ended, or this one would not have been let in: its
-    /// route goes, though its task may not have noticed yet. A client that returns has the SSRCs
-    /// that it had.
+    /// An earlier session of the same participant has ended, or this one would not have been let
+    /// in: its route goes, though its task may not have noticed yet. A client that returns has the
+    /// SSRCs that it had.
     pub(super) fn register(
         &self,
         address: IpAddr,
-        room: &RoomId,
+        whose: &Whose,
         attributes: &Attributes,
         id: u64,
     ) -> Result<Registered, Taken> {
@@ -78,7 +81,7 @@ impl Routes {
         let ssrcs: Vec<u32> = streams.iter().flatten().map(|stream| stream.ssrc).collect();
         let mut routes = self.lock();
         let here = routes.entry(address.to_canonical()).or_default();
-        here.retain(|route| route.room != *room);
+        here.retain(|route| route.whose != *whose);
         let taken = |route: &Route| route.ssrcs.iter().any(|ssrc| ssrcs.contains(ssrc));
         if here.iter().any(taken) {
             return Err(Taken);
@@ -86,7 +89,7 @@ impl Routes {
         let (datagrams, waiting) = mpsc::channel(WAITING);
         here.push(Route {
             id,
-            room: room.clone(),
+            whose: whose.clone(),
             ssrcs,
             port: None,
             datagrams,
@@ -169,7 +172,6 @@ pub(super) async fn run(socket: &UdpSocket, routes: &Routes) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use inver_media::Codec;
-    use inver_proto::RoomId;
     use inver_protocols::ftl::Stream;
 
     use super::*;
@@ -197,8 +199,8 @@ mod tests {
         packet
     }
 
-    fn room(name: &str) -> RoomId {
-        name.parse().expect("a room's name")
+    fn room(name: &str) -> Whose {
+        (name.parse().expect("a room's name"), ParticipantId::main())
     }
 
     fn from(text: &str) -> SocketAddr {

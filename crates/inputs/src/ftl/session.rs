@@ -104,8 +104,9 @@ impl Session<'_> {
                 }
                 Woken::Read(Err(error)) => return tracing::debug!(%error, "the connection failed"),
                 Woken::Arrived(Some((from, datagram))) => self.media(from, &datagram),
-                // The route lives as long as the session.
-                Woken::Arrived(None) => {}
+                Woken::Arrived(None) => {
+                    self.refuse(Code::ServerTerminate, "another session has its place");
+                }
                 Woken::Ended => self.refuse(Code::ServerTerminate, "control ended the session"),
                 Woken::Stopped => self.refuse(Code::ServerTerminate, "the server stops"),
                 Woken::Time => self.time(),
@@ -275,10 +276,11 @@ impl Session<'_> {
             }
         };
         let id = shared.next_id();
-        let Ok(arrivals) = shared
+        let whose = (room.clone(), feed.participant().clone());
+        let arrivals = shared
             .routes
-            .register(self.from.ip(), &room, &attributes, id)
-        else {
+            .register(self.from.ip(), &whose, &attributes, id);
+        let Ok(arrivals) = arrivals else {
             let reason = "another client of the same address has the SSRC";
             return self.refuse(Code::VideoSsrcCollision, reason);
         };

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use inver_media::container::mpegts::{Error, Item, Pid, Reader, TrackConfig, Writer};
 use inver_media::{Frame, Kind, MediaTime};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Config, Rendition};
 
@@ -26,7 +26,11 @@ const MOST_WAITING: usize = 8 << 20;
 /// Bytes read at once.
 const CHUNK: usize = 64 * 1024;
 
-/// How far its pictures may be behind. More means that the machine is too slow for it: layers so
+/// For how long after its start what it gets counts as the past: the group of pictures that there
+/// is comes at once.
+const PAST: Duration = Duration::from_secs(1);
+
+/// How far its pictures may be behind, besides the past that it gets first. More means that the machine is too slow for it: layers so
 /// late help nobody.
 const MOST_BEHIND: Duration = Duration::from_secs(4);
 
@@ -42,7 +46,10 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Environment that is not handed on: settings of ours hold secrets.
 const OURS: &str = "INVER_";
 
-/// Longest line of its log that is shown.
+/// Bytes of its log read at once.
+const LOG_CHUNK: usize = 4096;
+
+/// Longest line of its log that is shown, in bytes.
 const MOST_SAID: usize = 300;
 
 /// Makes the arguments.
@@ -165,8 +172,14 @@ pub(super) struct Transcoder {
     child: Child,
     stdin: ChildStdin,
     stdout: ChildStdout,
-    log: Lines<BufReader<ChildStderr>>,
+    log: ChildStderr,
     log_open: bool,
+    log_chunk: Vec<u8>,
+    /// The line that has begun, as far as it is shown.
+    line: Vec<u8>,
+    begun: Instant,
+    /// How much of the past it got, until it has caught up with it.
+    past: Option<Duration>,
     writer: Writer,
     waiting: VecDeque<u8>,
     /// By how many nanoseconds times are moved on the way there.
@@ -209,8 +222,12 @@ impl Transcoder {
             child,
             stdin,
             stdout,
-            log: BufReader::new(stderr).lines(),
+            log: stderr,
             log_open: true,
+            log_chunk: vec![0; LOG_CHUNK],
+            line: Vec::new(),
+            begun: Instant::now(),
+            past: Some(Duration::ZERO),
             writer,
             waiting: VecDeque::new(),
             shift,
@@ -236,7 +253,13 @@ impl Transcoder {
         }
         self.latest.0 = self.latest.0.max(frame.pts);
         let behind = self.latest.0.since(self.latest.1);
-        if self.waiting.len() > MOST_WAITING || behind > MOST_BEHIND {
+        if let Some(past) = &mut self.past
+            && self.begun.elapsed() < PAST
+        {
+            *past = behind.max(*past);
+        }
+        let allowed = MOST_BEHIND + self.past.unwrap_or_default();
+        if self.waiting.len() > MOST_WAITING || behind > allowed {
             return Err(Fault::Slow);
         }
         Ok(())
@@ -249,7 +272,14 @@ impl Transcoder {
             let (front, _) = self.waiting.as_slices();
             tokio::select! {
                 wrote = self.stdin.write(front), if !front.is_empty() => {
-                    let count = wrote.map_err(Fault::Io)?;
+                    let count = match wrote {
+                        Ok(count) => count,
+                        // It has ended, and said why.
+                        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                            return Err(Fault::Died(self.last_words().await));
+                        }
+                        Err(error) => return Err(Fault::Io(error)),
+                    };
                     self.waiting.drain(..count);
                 }
                 read = self.stdout.read(&mut self.chunk) => match read {
@@ -257,25 +287,42 @@ impl Transcoder {
                     Ok(count) => self.take(count, made),
                     Err(error) => return Err(Fault::Io(error)),
                 },
-                line = self.log.next_line(), if self.log_open => match line {
-                    Ok(Some(line)) => self.note(&line),
-                    Ok(None) | Err(_) => self.log_open = false,
+                read = self.log.read(&mut self.log_chunk), if self.log_open => match read {
+                    Ok(0) | Err(_) => self.log_open = false,
+                    Ok(count) => self.note(count),
                 },
             }
         }
         Ok(())
     }
 
-    fn note(&mut self, line: &str) {
-        tracing::debug!(line, "FFmpeg says");
-        let plain = line.chars().filter(|letter| !letter.is_control());
-        self.said = plain.take(MOST_SAID).collect();
+    /// Takes what came of its log, be it text or not.
+    fn note(&mut self, count: usize) {
+        let came = self.log_chunk.get(..count).unwrap_or_default();
+        for byte in came {
+            if *byte != b'\n' {
+                if self.line.len() < MOST_SAID {
+                    self.line.push(*byte);
+                }
+                continue;
+            }
+            let line = String::from_utf8_lossy(&self.line);
+            let plain: String = line.chars().filter(|c| !c.is_control()).collect();
+            self.line.clear();
+            tracing::debug!(line = plain, "FFmpeg says");
+            if !plain.is_empty() {
+                self.said = plain;
+            }
+        }
     }
 
     /// What it said last; the rest of its log may still be on its way.
     async fn last_words(&mut self) -> String {
-        while let Ok(Ok(Some(line))) = timeout(LAST_WORDS, self.log.next_line()).await {
-            self.note(&line);
+        let until = Instant::now() + LAST_WORDS;
+        while let Ok(Ok(count @ 1..)) =
+            tokio::time::timeout_at(until, self.log.read(&mut self.log_chunk)).await
+        {
+            self.note(count);
         }
         std::mem::take(&mut self.said)
     }
@@ -299,6 +346,11 @@ impl Transcoder {
                     frame.pts = frame.pts.shifted(-self.shift);
                     frame.dts = frame.dts.shifted(-self.shift);
                     self.latest.1 = self.latest.1.max(frame.pts);
+                    if self.begun.elapsed() >= PAST
+                        && self.latest.0.since(self.latest.1) < MOST_BEHIND
+                    {
+                        self.past = None;
+                    }
                     made.push((layer, frame));
                 }
                 other => tracing::debug!(?other, "of what FFmpeg gives"),

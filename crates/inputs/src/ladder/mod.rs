@@ -142,6 +142,9 @@ pub async fn run(handle: Handle, config: Config, mut stop: Stop) {
     }
 }
 
+/// An encoder that changes what it sends more often than this is no work for a new child each time.
+const STEADY: Duration = Duration::from_secs(5);
+
 struct Ladder {
     handle: Handle,
     config: Config,
@@ -215,7 +218,8 @@ impl Task {
                     handle.tell_ladder(room, false);
                     return;
                 }
-                End::Changed => continue,
+                End::Changed if begun.elapsed() >= STEADY => continue,
+                End::Changed => "what the encoder sends changes all the time".to_owned(),
                 End::Failed(reason) => reason,
             };
             handle.tell_ladder(room, true);

@@ -48,7 +48,15 @@ impl Pull {
                 Ok(woken) => woken,
                 Err(reason) => return Over::Ended(reason),
             };
-            if !matches!(woken, Woken::Time) {
+            // Reports go on where a camera has stopped to send pictures.
+            let media = matches!(
+                woken,
+                Woken::Event(Ok(ClientEvent::Described(_)
+                    | ClientEvent::Started(_)
+                    | ClientEvent::Packet { report: false, .. }))
+                    | Woken::Datagram(_, false, _)
+            );
+            if media {
                 sink.heard = Instant::now();
             }
             let over = match woken {

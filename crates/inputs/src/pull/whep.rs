@@ -98,9 +98,15 @@ fn reachable(answer: &str, guard: Guard) -> Result<String, String> {
     let mut kept = String::with_capacity(answer.len());
     let (mut inside, mut outside) = (0, 0);
     for line in answer.split_inclusive('\n') {
-        if line.starts_with("a=candidate:") {
-            let address = line.split_whitespace().nth(4).unwrap_or_default();
-            if literal(address).is_none() || guard.check(address).is_err() {
+        let words = line.trim_end_matches(['\r', '\n']);
+        // What parts words and lines differently for another reader could hide an address.
+        if words.contains('\r') {
+            continue;
+        }
+        if words.starts_with("a=candidate:") {
+            let address = words.split(' ').nth(4).unwrap_or_default();
+            let odd = words.contains(|c: char| c != ' ' && (c.is_whitespace() || c.is_control()));
+            if odd || literal(address).is_none() || guard.check(address).is_err() {
                 inside += 1;
                 continue;
             }
@@ -134,6 +140,12 @@ mod tests {
         assert_eq!(kept, format!("v=0\r\n{inside}{outside}a=x\r\n"));
         let error = reachable(&format!("v=0\r\n{inside}"), Guard::PUBLIC_ONLY);
         assert!(error.expect_err("none is left").contains("allow_private"));
+        // To others a tab parts no words: they would read the second address.
+        let hidden = "a=candidate:X\tY\tudp\tZ\t9.9.9.9 1 udp 1 10.0.0.1 7000 typ host\r\n";
+        let behind = "a=x\ra=candidate:1 1 udp 1 10.0.0.1 7000 typ host\r\n";
+        let answer = format!("v=0\r\n{hidden}{outside}{behind}");
+        let kept = reachable(&answer, Guard::PUBLIC_ONLY).expect("one is left");
+        assert_eq!(kept, format!("v=0\r\n{outside}"));
         // Such as are found by what they send need no candidates.
         assert!(reachable("v=0\r\n", Guard::PUBLIC_ONLY).is_ok());
     }

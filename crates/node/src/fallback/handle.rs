@@ -84,7 +84,11 @@ impl Handle {
             check_outside(guard, address).await?;
         }
         let _order = inner.writing.lock().await;
-        if inner.fallbacks.lock().made.len() >= MOST {
+        let full = {
+            let fallbacks = inner.fallbacks.lock();
+            fallbacks.made.len() >= MOST && !fallbacks.made.contains_key(room)
+        };
+        if full {
             let detail = format!("{MOST} rooms have a fallback; no more can be made");
             return Err(Refusal::new(RefusalKind::Conflict, detail));
         }

@@ -28,6 +28,8 @@ struct State {
     video: Vec<Track>,
     audio: Option<Track>,
     encoder: Encoder,
+    /// Its pictures cannot be shown over WebRTC at present.
+    withheld: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -140,6 +142,16 @@ impl Figures {
         known.packets = encoder.packets.or(known.packets);
         known.nacks = encoder.nacks.or(known.nacks);
         known.round_trip = encoder.round_trip.or(known.round_trip);
+    }
+
+    /// Notes whether its pictures cannot be shown over WebRTC at present.
+    pub(super) fn withhold(&self, withheld: bool) {
+        self.lock().withheld = withheld;
+    }
+
+    /// Whether its pictures cannot be shown over WebRTC at present, so that viewers are refused.
+    pub(crate) fn is_withheld(&self) -> bool {
+        self.lock().withheld
     }
 
     /// Whether a frame of the kind has come.

@@ -22,7 +22,7 @@ use inver_proto::{
     CloseCause, Door, ParticipantId, RoomId, SessionId, SourceId, Warning, WarningKind,
 };
 use inver_shard::{CloseReason, FeedLink};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::api::{Encoder, PublishFeed};
 use crate::ask::Publisher;
@@ -284,9 +284,15 @@ impl Feed {
             video.hopeless = true;
             self.warn(WarningKind::Unsupported, why);
         }
-        if video.hopeless || (video.recoding.is_none() && self.no_coder_left()) {
-            return self.refused(video, layer, frame, now);
+        if video.hopeless {
+            let mut lane = lane_of(video.lane.take(), frame.codec(), layer);
+            self.cut(&mut lane, frame, true, now);
+            video.lane = Some(lane);
+            return;
         }
+        // While all coders work for others, whoever wants to watch is refused at once.
+        let none_left = self.inner.recoders.available_permits() == 0;
+        self.figures.withhold(video.recoding.is_none() && none_left);
         if self.link.watchers() == 0 {
             // The thread ends when its queue does. Its packets' numbers end with it.
             if video.recoding.take().is_some() {
@@ -295,41 +301,35 @@ impl Feed {
             self.link.send(Vec::new());
             return;
         }
-        if video.recoding.is_none() && !self.begin_recoding(video, layer, frame.codec()) {
-            return self.refused(video, layer, frame, now);
+        if video.recoding.is_none() {
+            let Ok(permit) = Arc::clone(&self.inner.recoders).try_acquire_owned() else {
+                self.warn(
+                    WarningKind::Unsupported,
+                    "the server codes as many streams with B-frames again as it may, so viewers \
+                     over WebRTC wait or are refused until one of those ends"
+                        .to_owned(),
+                );
+                self.link.send(Vec::new());
+                return;
+            };
+            if !self.begin_recoding(video, layer, frame.codec(), permit) {
+                video.hopeless = true;
+                return self.reordered(video, layer, frame, now);
+            }
         }
         if let Some(recoding) = &mut video.recoding {
             recoding.push(frame, &self.clock);
         }
     }
 
-    /// A picture that nobody is shown; who wants to watch is told why.
-    fn refused(&mut self, video: &mut Video, layer: u8, frame: &Frame, now: Instant) {
-        let mut lane = lane_of(video.lane.take(), frame.codec(), layer);
-        self.cut(&mut lane, frame, true, now);
-        video.lane = Some(lane);
-    }
-
-    /// Whether all the coders that there may be are at work for others, so that whoever wants to
-    /// watch is refused at once. That ends when one of them does.
-    fn no_coder_left(&mut self) -> bool {
-        let none = self.inner.recoders.available_permits() == 0;
-        if none {
-            self.warn(
-                WarningKind::Unsupported,
-                "the server codes as many streams with B-frames again as it may, so viewers over \
-                 WebRTC are refused until one of those ends"
-                    .to_owned(),
-            );
-        }
-        none
-    }
-
     /// Begins to code again, from the present group of pictures on.
-    fn begin_recoding(&mut self, video: &mut Video, layer: u8, codec: Codec) -> bool {
-        let Ok(permit) = Arc::clone(&self.inner.recoders).try_acquire_owned() else {
-            return false;
-        };
+    fn begin_recoding(
+        &mut self,
+        video: &mut Video,
+        layer: u8,
+        codec: Codec,
+        permit: OwnedSemaphorePermit,
+    ) -> bool {
         let lane = lane_of(video.lane.take(), codec, layer).onward(video.begun);
         video.begun += 1;
         let begun = Recoding::begin(lane, video.sent, self.link.sender(), permit);

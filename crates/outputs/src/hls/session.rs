@@ -10,7 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use inver_media::Codec;
 use inver_node::{FrameReader, Handle, Read, Refusal, RefusalKind};
-use inver_proto::RoomId;
+use inver_proto::{RoomId, Timestamp};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
@@ -67,6 +67,8 @@ struct Inner {
 /// One room's stream.
 pub(super) struct Stream {
     state: Mutex<State>,
+    /// When the room was made, where it has keys.
+    made: Option<Timestamp>,
     changed: watch::Sender<u64>,
     /// Whoever holds it compresses a long text.
     compressing: tokio::sync::Mutex<()>,
@@ -126,7 +128,8 @@ impl Streams {
             let detail = format!("{MAX_STREAMS} rooms are served over HLS; no more at once");
             return Err(Refusal::new(RefusalKind::Unavailable, detail));
         }
-        let stream = Arc::new(Stream::new(&self.0.config));
+        let made = made(&self.0.handle, room);
+        let stream = Arc::new(Stream::new(&self.0.config, made));
         streams.insert(room.clone(), Arc::clone(&stream));
         tokio::spawn(run(self.clone(), room.clone(), Arc::clone(&stream), reader));
         Ok(stream)
@@ -134,9 +137,12 @@ impl Streams {
 
     /// The stream of a room where there is one.
     pub(super) fn get(&self, room: &RoomId) -> Option<Arc<Stream>> {
-        let stream = self.lock().get(room).cloned()?;
-        self.0.handle.want(room);
+        let streams = self.lock();
+        let stream = streams.get(room).cloned()?;
+        // Before the map is let go of: nobody removes what was just asked for.
         stream.lock().asked = Instant::now();
+        drop(streams);
+        self.0.handle.want(room);
         Some(stream)
     }
 
@@ -157,7 +163,7 @@ impl Streams {
 }
 
 impl Stream {
-    fn new(config: &Config) -> Self {
+    fn new(config: &Config, made: Option<Timestamp>) -> Self {
         let seconds = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default()
@@ -174,6 +180,7 @@ impl Stream {
                 refused: None,
                 texts: HashMap::new(),
             }),
+            made,
             changed: watch::channel(0).0,
             compressing: tokio::sync::Mutex::default(),
         }
@@ -318,7 +325,12 @@ impl Stream {
             }
             state.text(name, wish).map(Found::Text)
         });
-        match found.await {
+        let found = found.await.or_else(|| {
+            // Where segments are long there are parts before the first of them is whole.
+            let text = || self.lock().text(name, wish);
+            until.is_none().then(text).flatten().map(Found::Text)
+        });
+        match found {
             Some(Found::Text(text)) if gzip => Found::Text(self.gzipped(name, wish, text).await),
             found => found.unwrap_or(Found::Late),
         }
@@ -580,6 +592,11 @@ async fn run(streams: Streams, room: RoomId, stream: Arc<Stream>, reader: FrameR
             }
             () = tokio::time::sleep(AGAIN), if gone => {
                 match streams.0.handle.glance(&room, None) {
+                    // Its past is not for those who may watch another room of that name.
+                    Ok(_) if made(&streams.0.handle, &room) != stream.made => {
+                        streams.lock().remove(&room);
+                        break;
+                    }
                     Ok(again) => {
                         stream.lock().refused = None;
                         reader = Some(again);
@@ -592,6 +609,12 @@ async fn run(streams: Streams, room: RoomId, stream: Arc<Stream>, reader: FrameR
         }
     }
     tracing::debug!(%room, "segments end: nobody asks for them");
+}
+
+/// When a room was made that has keys; of two rooms with one name it differs.
+fn made(handle: &Handle, room: &RoomId) -> Option<Timestamp> {
+    let room = handle.room(room).ok();
+    room.filter(|room| room.keyed).map(|room| room.created_at)
 }
 
 /// Ends what nobody asks for: the stream, or the AAC that was made.

@@ -10,8 +10,8 @@ use crate::broadcast::{codecs, hears, lives, plays_aloud};
 use crate::browser::{inbound, lags, pictures};
 use crate::control::{make_room_with_key, sessions};
 use crate::harness::{
-    AAC, Builder, Client, Encoder, Ffmpeg, Flow, H264, H264_WITH_B_FRAMES, H265, PICTURE, Server,
-    TONE, stage,
+    AAC, Builder, Client, Encoder, Ffmpeg, Flow, H264, H264_WITH_B_FRAMES, H265, PATIENCE, PICTURE,
+    Server, TONE, stage,
 };
 
 /// Longest time from the answer to the first picture, with a keyframe only every ten seconds.
@@ -214,6 +214,50 @@ pub(crate) async fn b_frames_in_order(mut server: Server, format: &str, url: &st
     server.assert_sound();
 }
 
+/// An offer to receive H264.
+fn viewers_offer() -> String {
+    OFFER
+        .replace("a=sendonly", "a=recvonly")
+        .replace("96 VP8/90000", "96 H264/90000")
+        .replace(
+            "a=rtcp-fb:96 nack\r\n",
+            "a=fmtp:96 profile-level-id=42e01f;packetization-mode=1\r\na=rtcp-fb:96 nack\r\n",
+        )
+}
+
+#[tokio::test]
+async fn a_second_stream_with_b_frames_has_viewers_once_the_first_needs_no_coder() {
+    let _stage = stage().await;
+    let mut server = Server::open().await;
+    let urls = ["one", "two"].map(|room| server.rtmp(room));
+    let picture = PICTURE.replace("640x360", "320x180");
+    let _encoders = urls
+        .each_ref()
+        .map(|url| Ffmpeg::start(&[&picture, TONE, H264_WITH_B_FRAMES, AAC, "-f flv", url]));
+    for room in ["one", "two"] {
+        server
+            .room_until(room, "a warning about B-frames", |room| {
+                room["live"] == true && warned(room, "b_frames")
+            })
+            .await;
+    }
+    let mut viewer = Client::browser(Flow::Watch, &server.url("/whep/one"), &["--hear", "1"]);
+    plays_aloud(&mut viewer, "h264").await;
+    let response = server.offer("/whep/two", None, &viewers_offer()).await;
+    assert_eq!(response.status(), StatusCode::CONFLICT);
+    viewer.end().await;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let response = server.offer("/whep/two", None, &viewers_offer()).await;
+        if response.status() == StatusCode::CREATED {
+            break;
+        }
+        assert_eq!(response.status(), StatusCode::CONFLICT);
+        assert!(Instant::now() < deadline, "the coder is not free again");
+    }
+    server.assert_sound();
+}
+
 #[tokio::test]
 async fn b_frames_that_are_not_coded_again_are_refused_by_name() {
     let _stage = stage().await;
@@ -228,14 +272,7 @@ async fn b_frames_that_are_not_coded_again_are_refused_by_name() {
             room["live"] == true && warned(room, "b_frames")
         })
         .await;
-    let offer = OFFER
-        .replace("a=sendonly", "a=recvonly")
-        .replace("96 VP8/90000", "96 H264/90000")
-        .replace(
-            "a=rtcp-fb:96 nack\r\n",
-            "a=fmtp:96 profile-level-id=42e01f;packetization-mode=1\r\na=rtcp-fb:96 nack\r\n",
-        );
-    let response = server.offer("/whep/room", None, &offer).await;
+    let response = server.offer("/whep/room", None, &viewers_offer()).await;
     assert_eq!(response.status(), StatusCode::CONFLICT);
     let problem = problem(response).await;
     assert_eq!(problem["type"], "urn:inver:problem:unplayable");

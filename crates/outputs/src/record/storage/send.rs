@@ -76,6 +76,22 @@ impl Bucket {
         Ok(())
     }
 
+    /// Whether a file is in the storage with the length that it has on the disk.
+    pub(super) async fn has_all_of(
+        &self,
+        file: &Path,
+        location: &str,
+        name: &str,
+    ) -> Result<bool, Failure> {
+        let key = self.key(location, name)?;
+        let len = tokio::fs::metadata(file).await?.len();
+        match self.objects().head(&key).await.map_err(Failure::from) {
+            Ok(kept) => Ok(kept.size == len),
+            Err(Failure::Missing) => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// Stores what fits into one request.
     pub(super) async fn put(&self, key: &Key, name: &str, bytes: Bytes) -> Result<(), Failure> {
         let options = PutOptions {

@@ -69,6 +69,12 @@ async fn perform(inner: &Arc<Inner>, bucket: &Bucket, work: Work) {
             inner.stored(id, StorageState::Waiting, None);
             inner.queue().stopped(id);
         }
+        Err(Failure::Disk(error)) if !is_for_good(&error) => {
+            let why = format!("tried again: the disk says: {error}");
+            tracing::warn!(recording = id, %error, "an upload failed");
+            inner.stored(id, StorageState::Failing, Some(why));
+            inner.queue().failed(id, inner.elapsed());
+        }
         Err(failure @ Failure::Disk(_)) => {
             let why = format!("it cannot be uploaded, the disk says: {failure}");
             tracing::error!(recording = id, %failure, "a recording cannot be uploaded");
@@ -88,6 +94,13 @@ async fn perform(inner: &Arc<Inner>, bucket: &Bucket, work: Work) {
     }
 }
 
+/// Whether what the disk says stays so: a file that is gone does not come back, a full disk may be
+/// emptied.
+fn is_for_good(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+    matches!(error.kind(), NotFound | InvalidData | UnexpectedEof)
+}
+
 /// Uploads a file, and lets the disk go of it where that is wanted.
 async fn upload(
     inner: &Arc<Inner>,
@@ -101,7 +114,13 @@ async fn upload(
         let mut files = recording.files.into_iter();
         files.find(|file| file.name == name).map(|file| file.place)
     });
-    if place == Some(Place::Disk) {
+    // What went there long ago may be gone, or the storage be another one by now.
+    let there = match place {
+        Some(Place::Both) => bucket.has_all_of(&path, location, name).await?,
+        Some(Place::Disk) => false,
+        Some(Place::Storage) | None => true,
+    };
+    if !there {
         let wanted = || !inner.queue().is_held(id);
         bucket.send(&path, location, name, wanted).await?;
     }
