@@ -237,7 +237,7 @@ impl Rendition {
         self.cuts.push_back(cut);
         // Of a picture's layers the smaller ones come first: what waits may belong behind the cut.
         let follows = self.follows;
-        if !cut.discontinuity
+        if (!cut.discontinuity || self.segments.is_empty())
             && let Some(frame) = self
                 .pending
                 .take_if(|frame| frame.keyframe && cut.is_reached(frame, follows))
@@ -253,10 +253,18 @@ impl Rendition {
     ///
     /// MP4 does not carry it.
     pub(super) fn push(&mut self, frame: Arc<Frame>) -> Result<bool, Unsupported> {
+        let is_picture = frame.codec().kind() == Kind::Video;
+        if self.segments.is_empty() && is_picture && !frame.keyframe {
+            // Nothing can be shown of it, nor of a keyframe before it that had no cut yet.
+            self.pending = None;
+            return Ok(false);
+        }
         let mut passed = self.cuts_before(&frame);
         let begins = passed.pop();
         if begins.is_none() && self.segments.is_empty() {
-            // Its first segment begins at the next cut.
+            // Its first segment begins at the next cut, and perhaps with this very frame: small
+            // layers come before the one that leads.
+            self.pending = is_picture.then_some(frame);
             return Ok(false);
         }
         let mut changed = false;
