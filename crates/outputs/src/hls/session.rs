@@ -40,6 +40,10 @@ const LONG: usize = 64 << 10;
 /// How long the multivariant playlist waits for the second kind of media.
 const SETTLED: Duration = Duration::from_millis(800);
 
+/// How long it waits for a layer that has begun to send and whose keyframe is still to come: layers
+/// are asked for one at least every two seconds.
+const LAYERS: Duration = Duration::from_secs(4);
+
 /// How long the multivariant playlist waits for layers that are made: players never ask for it
 /// again, and would not know of them. They take a second on a machine that has time.
 const MADE: Duration = Duration::from_millis(4500);
@@ -229,13 +233,14 @@ impl Stream {
             if let Some(codec) = state.core.unsupported {
                 return Some(Err(not_carried(room, codec)));
             }
-            let settled = state.began.is_some_and(|began| began.elapsed() >= SETTLED);
-            // Players choose by the bandwidth that is told now, so each picture is to have one.
+            // Players choose by what is told now, so each picture is to be there, with a bandwidth.
             let mut pictures = state.core.renditions.iter();
-            let both = state.core.renditions.len() > 1
-                && pictures.all(|(name, rendition)| {
-                    !matches!(name, Name::Video(_)) || playlist::last_part(rendition).is_some()
-                });
+            let all = pictures.all(|(name, rendition)| {
+                !matches!(name, Name::Video(_)) || playlist::last_part(rendition).is_some()
+            });
+            let both = state.core.renditions.len() > 1 && all;
+            let long = if all { SETTLED } else { LAYERS };
+            let settled = state.began.is_some_and(|began| began.elapsed() >= long);
             let playable = state
                 .core
                 .renditions
