@@ -89,11 +89,15 @@ async fn packets_are_put_together_while_somebody_reads_and_no_longer() {
     assert_eq!(taps(&node), 1, "both read the same");
     drop((first, second));
     // A batch finds out who is gone, here as in a shard.
-    let mut number = 5;
-    while node.fake.give(source, &batch(1, number, false)) > 0 {
-        number += 1;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let noticed = async {
+        let mut number = 5;
+        while node.fake.give(source, &batch(1, number, false)) > 0 {
+            number += 1;
+            tokio::task::yield_now().await;
+        }
+    };
+    let noticed = tokio::time::timeout(Duration::from_secs(10), noticed).await;
+    noticed.expect("nobody reads any more");
     let mut third = node
         .handle
         .tap(&room("studio"), None)
